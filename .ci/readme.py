@@ -30,6 +30,9 @@ def build():
             cell.source = "\n".join(l for l in cell.source.splitlines() if not re.match(r"#\s*\|", l)).strip()
             if any(h.replace(" ", "") == "echo:false" for h in head):
                 cell.metadata["transient"] = {"remove_source": True}
+        if cell.cell_type == "markdown":  # links are relative to nbs/ in the notebook, to the root in the README
+            cell.source = re.sub(r"\]\((?!https?:|#|\.\./)([^)]+)\)", r"](nbs/\1)", cell.source)
+            cell.source = cell.source.replace("](../", "](")
         cells.append(cell)
     nb.cells = cells
     text, resources = MarkdownExporter().from_notebook_node(nb, {"output_files_dir": IMAGES.as_posix(), "unique_key": "index"})
