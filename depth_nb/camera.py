@@ -13,7 +13,7 @@ import numpy as np
 # %% ../nbs/00_camera.ipynb #6
 @dataclass(frozen=True)
 class Intrinsics:
-    "Pinhole camera without distortion: focal lengths and principal point in pixels, pixel centres at whole numbers. `ValueError` if impossible."
+    "Pinhole camera without distortion, in pixels, pixel centres at whole numbers. `ValueError` if impossible."
     fx: float # focal length in pixels, horizontal
     fy: float # focal length in pixels, vertical
     cx: float # column of the optical axis
