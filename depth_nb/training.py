@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cosine_schedule', 'show_schedule', 'adamw', 'replacing', 'save_state', 'read_state', 'set_state', 'run_settings',
-           'is_best', 'RunState', 'StopOnNaN', 'layer_policies', 'bf16_policies', 'fit', 'show_history', 'conv_flops',
-           'matmul_rate', 'benchmark_step']
+           'is_best', 'RunState', 'StopOnNaN', 'layer_policies', 'bf16_policies', 'Progress', 'fit', 'show_history',
+           'conv_flops', 'matmul_rate', 'benchmark_step']
 
 # %% ../nbs/07_training.ipynb #4
 import hashlib, json, math, os, re, tempfile, time, zipfile
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 import keras, numpy as np, pandas as pd, matplotlib.pyplot as plt
 from keras import ops
+from tqdm.auto import tqdm
 from .models import save_model
 from .losses import DepthLoss
 from .metrics import depth_metrics
@@ -303,6 +304,28 @@ def _guided(on, *datasets):
         for d,g in old: d.guide = g
 
 # %% ../nbs/07_training.ipynb #105
+class Progress(keras.callbacks.Callback):
+    "One tqdm bar over the steps that are left, with the time left, and a line per epoch: training loss and the monitored value."
+    def __init__(self, epochs, # of the whole training
+                 monitor, # column that decides
+                 history=() # rows of the epochs that are done
+                ): super().__init__(); self.epochs, self.monitor, self.done = epochs, monitor, [h[monitor] for h in history]
+
+    def on_train_begin(self, logs=None):
+        self.bar = tqdm(total=(self.epochs - len(self.done))*self.params['steps'], unit='step', disable=None, leave=False, dynamic_ncols=True)
+    def on_epoch_begin(self, epoch, logs=None):
+        self.since = time.time()
+        self.bar.set_description(f'epoch {epoch+1}/{self.epochs}')
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False); self.bar.update()
+    def on_epoch_end(self, epoch, logs=None):
+        x = logs[self.monitor]
+        mark = '  best so far' if is_best([*self.done, x], self.monitor) else ''
+        self.done.append(x)
+        tqdm.write(f"epoch {epoch+1:3d}/{self.epochs}  loss {logs['loss']:.4f}  {self.monitor} {x:.4f}  {time.time()-self.since:.0f} s{mark}")
+    def on_train_end(self, logs=None): self.bar.close()
+
+# %% ../nbs/07_training.ipynb #110
 def _train(model, run, epochs, verbose):
     "The keras `fit` from the epoch at which the run stands."
     done = len(run.history)
@@ -311,10 +334,11 @@ def _train(model, run, epochs, verbose):
     if not done: run.save_state()
     run.write_views()
     if verbose and done: print(f'{run.run_dir}: {done} of {epochs} epochs are done')
-    if done < epochs: model.fit(run.train, validation_data=run.val, initial_epoch=done, epochs=epochs, verbose=verbose,
-                                shuffle=False, callbacks=[StopOnNaN(run.train, f'in {run.run_dir}'), run])
+    shown = [Progress(epochs, run.monitor, run.history)] if verbose == 1 else []
+    if done < epochs: model.fit(run.train, validation_data=run.val, initial_epoch=done, epochs=epochs, verbose=2 if verbose == 2 else 0,
+                                shuffle=False, callbacks=[StopOnNaN(run.train, f'in {run.run_dir}'), run, *shown])
 
-# %% ../nbs/07_training.ipynb #107
+# %% ../nbs/07_training.ipynb #112
 def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
         train, # `DepthDataset`
         val=None, # `DepthDataset`; None: no validation, and the monitor is the training loss
@@ -328,7 +352,7 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
         resume=True, # continue the run in run_dir; False: put it aside and start anew
         mixed_precision=False, # compute in bfloat16 where that is safe; weights stay float32
         seed=0, # of all randomness outside the datasets, which have their own
-        verbose=1, # 1: keras progress bar, 2: a line per epoch, 0: silent
+        verbose=1, # 1: progress bar with the time left, 2: the lines of Keras, 0: silent
         info=None, # dict of further facts to store in the model files
     ): # DataFrame, one row per epoch
     """Train `model`, or continue the run in `run_dir` exactly where its last whole epoch ended. `model` ends with the last weights.
@@ -352,7 +376,7 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
     model.train_function = model.test_function = model.predict_function = None # they were traced under these policies
     return pd.DataFrame(run.history)
 
-# %% ../nbs/07_training.ipynb #111
+# %% ../nbs/07_training.ipynb #116
 def show_history(history # what `fit` returned, or a history.csv read by pandas
     ): # matplotlib Figure
     "Loss, AbsRel and learning rate over epochs; the best epoch is marked."
@@ -372,7 +396,7 @@ def show_history(history # what `fit` returned, or a history.csv read by pandas
     plt.close(fig)
     return fig
 
-# %% ../nbs/07_training.ipynb #137
+# %% ../nbs/07_training.ipynb #142
 def conv_flops(model, # keras model
                size, # (height, width) of the input
     ): # float
@@ -388,7 +412,7 @@ def conv_flops(model, # keras model
         else: total += 2. * at[1]*at[2] * sum(math.prod(w.shape) for w in l.weights if len(w.shape) == 4)
     return total
 
-# %% ../nbs/07_training.ipynb #141
+# %% ../nbs/07_training.ipynb #146
 def matmul_rate(dtype='float32', # of both factors
                 n=2048, # size of the square factors
                 seconds=1., # measure about this long
@@ -405,7 +429,7 @@ def _timed(f):
     f()
     return time.perf_counter() - start
 
-# %% ../nbs/07_training.ipynb #143
+# %% ../nbs/07_training.ipynb #148
 def benchmark_step(model, # keras model
                    size=(256, 256), # (height, width) of the training pictures
                    batch_size=16, # pictures per step
