@@ -63,9 +63,12 @@ def demo(
     "Render rooms, train a depth model on them, score it on rooms never seen, and write a report."
     from depth_nb.demo import demo as run
     result = run(out, quick=quick, epochs=epochs, seed=seed)
-    print(f"\n{result['summary']}\n\nOpen {Path(out)/'report.html'} in a browser.")
+    table = result['summary']
+    ratio = table['abs_rel'].iloc[-1]/table.loc['mean depth map','abs_rel']
+    print(f"\n{table.round(3).to_string()}\n\nAbsRel of the U-Net is {ratio:.2f} of the mean depth map's. {result['seconds']/60:.1f} minutes.\n"
+          f"Open {Path(out)/'report.html'} in a browser.")
 
-# %% ../nbs/91_cli.ipynb #22
+# %% ../nbs/91_cli.ipynb #23
 def train(
     data:str,                 # Folder with index.csv, folder in DIODE's layout, or the word rooms
     out:str='runs/unet',      # Folder of the run; an interrupted run found there goes on where it stopped
@@ -102,13 +105,18 @@ def train(
     print(f"trained in {(time.time()-start)/60:.1f} minutes; the best epoch is in {Path(out)/'best.keras'}")
     print(_table({'U-Net': load_model(Path(out)/'best.keras')}, tr, va, out, min_depth, max_depth, crop))
 
-# %% ../nbs/91_cli.ipynb #24
+# %% ../nbs/91_cli.ipynb #25
 def _report_skipped(*datasets):
     "Say how many frames could not be used, and why the first few."
     for ds in datasets:
         if len(ds.problems):
             print(f"{len(ds.problems)} frames left out:", file=sys.stderr)
             for r in ds.problems.head(5).itertuples(): print(f"  {r.file}: {r.why}", file=sys.stderr)
+
+def _need_model(model):
+    "The model file, or a `ValueError` that shows how to name one."
+    if not model: raise ValueError("which model? Give --model FILE.keras, for example --model runs/unet/best.keras")
+    return model
 
 def _table(models, train, val, out, min_depth, max_depth, crop):
     "Scores of `models` and of the baselines fitted to `train`, printed with their protocol and written to `out`/scores.csv."
@@ -122,10 +130,10 @@ def _table(models, train, val, out, min_depth, max_depth, crop):
     frames.to_csv(Path(out)/'frames.csv', index=False)
     return f"\n{table.round(3).to_string()}\n\n{summary}"
 
-# %% ../nbs/91_cli.ipynb #26
+# %% ../nbs/91_cli.ipynb #27
 def evaluate(
-    model:str,            # Model file (.keras)
     data:str,             # Folder with index.csv, folder in DIODE's layout, or the word rooms
+    model:str=None,       # Model file (.keras), for example runs/unet/best.keras
     out:str='scores',     # Folder for scores.csv (means) and frames.csv (one row per frame)
     split:str=None,         # Score only rows of this split (train, val, test); not given: all
     baseline:str=None,      # Data to fit the trivial baselines on; not given: the training scenes of DATA, if it has any
@@ -139,7 +147,7 @@ def evaluate(
     "Score a model, print the protocol, and write one row per frame."
     from depth_nb.data import DepthDataset
     from depth_nb.models import load_model, model_info
-    net,df = load_model(model),open_data(data, unit)
+    net,df = load_model(_need_model(model)),open_data(data, unit)
     known = model_info(model).get('size')
     if not (size or known): raise ValueError(f"{model}: says nothing about its training size. Give --size, for example --size 192x256")
     common = dict(size=parse_size(size) if size else tuple(known), batch_size=batch_size, min_depth=min_depth, max_depth=max_depth,
@@ -153,17 +161,17 @@ def evaluate(
     print(_table({Path(model).stem: net}, base, ds, out, min_depth, max_depth, crop))
     if base is None: print("No baselines: all scenes of DATA are scored. --baseline TRAINING_DATA adds them.")
 
-# %% ../nbs/91_cli.ipynb #28
+# %% ../nbs/91_cli.ipynb #29
 def predict(
-    model:str,       # Model file (.keras)
     photos:Param("Photos: any size, any aspect", nargs='+'), # Photos: any size, any aspect
+    model:str=None,    # Model file (.keras), for example runs/unet/best.keras
     out:str=None,      # Folder for the results; not given: beside each photo
     size:str=None,     # Height x width for the network; not given: from the model
 ):
     "Depth in metres of photos: 16-bit PNG in millimetres, NumPy array, colour picture, each as large as the photo."
     from depth_nb.inference import predict_depth, save_depth
     from depth_nb.models import load_model, model_info
-    net,known = load_model(model),model_info(model).get('size')
+    net,known = load_model(_need_model(model)),model_info(model).get('size')
     size = parse_size(size) if size else known and tuple(known)
     failed = 0
     for photo in [Path(p) for p in photos]:
@@ -176,7 +184,7 @@ def predict(
               + ', '.join(Path(f).name for f in files))
     if failed: raise SystemExit(1)
 
-# %% ../nbs/91_cli.ipynb #30
+# %% ../nbs/91_cli.ipynb #31
 COMMANDS = dict(demo=demo, train=train, evaluate=evaluate, predict=predict)
 
 def usage()->str:
@@ -185,7 +193,7 @@ def usage()->str:
     return (f"depth_nb {__version__}: how far away is every pixel of a photo, in metres\n\n"
             f"usage: depth_nb COMMAND ...\n\ncommands:\n{lines}\n\ndepth_nb COMMAND --help tells more. Begin with: depth_nb demo")
 
-# %% ../nbs/91_cli.ipynb #32
+# %% ../nbs/91_cli.ipynb #33
 def _one_line(e):
     "An exception as a line for people."
     return ' '.join(str(e).split()) or type(e).__name__

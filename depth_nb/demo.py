@@ -21,7 +21,7 @@ from .training import fit, show_history
 from .visualization import point_cloud, points_html, show_error_by_distance, show_panels
 
 # %% ../nbs/90_demo.ipynb #7
-FULL  = dict(n_rooms=300, test_rooms=40, views=4, size=(48,64), epochs=18, batch_size=16)
+FULL  = dict(n_rooms=300, test_rooms=40, views=4, size=(48,64), epochs=16, batch_size=16)
 QUICK = dict(n_rooms=60,  test_rooms=12, views=4, size=(48,64),  epochs=8,  batch_size=16)
 
 # %% ../nbs/90_demo.ipynb #10
@@ -49,7 +49,7 @@ def demo_data(
     part = lambda s,**kw: DepthDataset(df[df['split']==s].reset_index(drop=True), size=size, batch_size=batch_size, seed=seed, cache=True, **kw)
     return part('train', shuffle=True, augment=demo_recipe()['augment']), part('val'), part('test')
 
-# %% ../nbs/90_demo.ipynb #18
+# %% ../nbs/90_demo.ipynb #19
 def demo_scores(
     model, # Model that gives metres
     train, # Data the baselines are fitted on
@@ -60,7 +60,7 @@ def demo_scores(
     frames,summary = evaluate(model, test, verbose=0)
     return table, frames, str(summary)
 
-# %% ../nbs/90_demo.ipynb #23
+# %% ../nbs/90_demo.ipynb #24
 def _embed(fig, path=None):
     "A figure as an HTML tag with the PNG inside; written to `path` too, if given."
     buf = BytesIO(); fig.savefig(buf, format='png', dpi=110, bbox_inches='tight'); plt.close(fig)
@@ -73,7 +73,7 @@ def _write(path, content):
     tmp.write_bytes(content if isinstance(content, bytes) else content.encode('utf-8'))
     os.replace(tmp, path)
 
-# %% ../nbs/90_demo.ipynb #26
+# %% ../nbs/90_demo.ipynb #27
 def _spread(values, n):
     "Positions of `n` values at even steps of rank, smallest to largest."
     order = np.argsort(np.asarray(values))
@@ -84,7 +84,7 @@ def _gather(ds):
     xs,ys = zip(*[ds[i] for i in range(len(ds))])
     return np.concatenate(xs), np.concatenate(ys)[...,0]
 
-# %% ../nbs/90_demo.ipynb #30
+# %% ../nbs/90_demo.ipynb #32
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>depth_nb demo</title>
 <meta name="viewport" content="width=device-width,initial-scale=1"><style>
 body{{font:16px/1.55 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}}
@@ -112,7 +112,7 @@ def demo_report(
     "Write `report.html`."
     a,b = table['abs_rel'].iloc[-1], table.loc['mean depth map','abs_rel']
     headline = f"The network is wrong by {a:.0%} of the distance on average; the mean depth map, by {b:.0%}. Ratio {a/b:.2f}."
-    go_on = (f"depth_nb predict {Path(out)/'model.keras'} photo.jpg     # a photo of your own\n"
+    go_on = (f"depth_nb predict photo.jpg --model {Path(out)/'model.keras'}   # a photo of your own\n"
              f"depth_nb train FOLDER --out runs/mine      # frames of your own: index.csv with image, depth, group\n"
              f"depth_nb --help")
     page = _PAGE.format(headline=headline, what=html.escape(what), table=table.round(3).to_html(border=0), protocol=html.escape(protocol),
@@ -120,7 +120,7 @@ def demo_report(
     _write(Path(out)/'report.html', page)
     return Path(out)/'report.html'
 
-# %% ../nbs/90_demo.ipynb #34
+# %% ../nbs/90_demo.ipynb #37
 def _pictures(model, test, frames, history, out):
     "Panels, error by distance, training curves and the point cloud; the last is a file of its own."
     x,y = _gather(test)
@@ -134,6 +134,7 @@ def _pictures(model, test, frames, history, out):
     points_html(xyz, rgb, path=out/'point_cloud.html')
     return tags
 
+# %% ../nbs/90_demo.ipynb #40
 def demo(
     out='depth_nb_demo', # Folder for everything that is written
     quick:bool=False,    # Short form
