@@ -6,7 +6,7 @@
 __all__ = ['FULL', 'QUICK', 'demo_recipe', 'demo_data', 'demo_scores', 'demo_report', 'demo']
 
 # %% ../nbs/90_demo.ipynb #4
-import base64, html, os, shutil, time
+import base64, html, shlex, shutil, time
 from io import BytesIO
 from pathlib import Path
 import keras
@@ -15,9 +15,9 @@ import matplotlib.pyplot as plt
 from .data import Augment, DepthDataset, check_split, split_by_scene
 from .download import rooms
 from .losses import DepthLoss
-from .metrics import ConstantDepth, MeanDepthMap, compare, evaluate
+from .metrics import ConstantDepth, MeanDepthMap, evaluate
 from .models import load_model, unet
-from .training import fit, show_history
+from .training import fit, replacing, show_history
 from .visualization import point_cloud, points_html, show_error_by_distance, show_panels
 
 # %% ../nbs/90_demo.ipynb #7
@@ -40,13 +40,17 @@ def demo_data(
     batch_size:int=16,# Views in a step
     seed:int=0,       # Seed of rooms, split and shuffling
     root=None,        # Where the rooms are rendered; None = the data folder of depth_nb
+    progress:bool=True, # Show progress bars
 )->tuple: # train, val and test `DepthDataset`
     "Rendered rooms as three data sets; no room is in two of them."
-    df = rooms(root, n_rooms=n_rooms+test_rooms, views=views, size=size, seed=seed)
+    if min(n_rooms, test_rooms) < 2: raise ValueError(f"two rooms of each kind are the least, not {n_rooms} and {test_rooms}")
+    df = rooms(root, n_rooms=n_rooms+test_rooms, views=views, size=size, seed=seed, progress=progress)
     last = df['scene'].isin(sorted(df['scene'].unique())[-test_rooms:])
     df = pd.concat([split_by_scene(df[~last], val=0.1, seed=seed), df[last].assign(split='test')], ignore_index=True)
     check_split(df)
-    part = lambda s,**kw: DepthDataset(df[df['split']==s].reset_index(drop=True), size=size, batch_size=batch_size, seed=seed, cache=True, **kw)
+    cache = Path(root).parent/'cache' if root else True
+    part = lambda s,**kw: DepthDataset(df[df['split']==s].reset_index(drop=True), size=size, batch_size=batch_size, seed=seed,
+                                       cache=cache, progress=progress, **kw)
     return part('train', shuffle=True, augment=demo_recipe()['augment']), part('val'), part('test')
 
 # %% ../nbs/90_demo.ipynb #19
@@ -56,22 +60,21 @@ def demo_scores(
     test,  # Rooms never seen
 )->tuple: # means per predictor (DataFrame), one row per picture of the model (DataFrame), protocol (str)
     "Scores of the model beside constant depth and mean depth map, on `test`."
-    table = compare({'constant': ConstantDepth().fit(train), 'mean depth map': MeanDepthMap().fit(train), 'U-Net': model}, test)
-    frames,summary = evaluate(model, test, verbose=0)
-    return table, frames, str(summary)
+    models = {'constant': ConstantDepth().fit(train), 'mean depth map': MeanDepthMap().fit(train), 'U-Net': model}
+    done = {k: evaluate(m, test, min_depth=test.min_depth, max_depth=test.max_depth, verbose=0) for k,m in models.items()}
+    frames,summary = done['U-Net']
+    return pd.DataFrame({k: s.means for k,(_,s) in done.items()}).T, frames, str(summary)
 
 # %% ../nbs/90_demo.ipynb #24
-def _embed(fig, path=None):
+def _embed(fig, alt, path=None):
     "A figure as an HTML tag with the PNG inside; written to `path` too, if given."
     buf = BytesIO(); fig.savefig(buf, format='png', dpi=110, bbox_inches='tight'); plt.close(fig)
     if path: _write(path, buf.getvalue())
-    return f'<img src="data:image/png;base64,{base64.b64encode(buf.getvalue()).decode()}">'
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(buf.getvalue()).decode()}">'
 
 def _write(path, content):
     "Write bytes or text whole or not at all."
-    tmp = Path(f"{path}.tmp")
-    tmp.write_bytes(content if isinstance(content, bytes) else content.encode('utf-8'))
-    os.replace(tmp, path)
+    with replacing(path) as tmp: tmp.write_bytes(content if isinstance(content, bytes) else content.encode('utf-8'))
 
 # %% ../nbs/90_demo.ipynb #27
 def _spread(values, n):
@@ -112,7 +115,7 @@ def demo_report(
     "Write `report.html`."
     a,b = table['abs_rel'].iloc[-1], table.loc['mean depth map','abs_rel']
     headline = f"The network is wrong by {a:.0%} of the distance on average; the mean depth map, by {b:.0%}. Ratio {a/b:.2f}."
-    go_on = (f"depth_nb predict photo.jpg --model {Path(out)/'model.keras'}   # a photo of your own\n"
+    go_on = (f"depth_nb predict photo.jpg --model {shlex.quote(str(Path(out)/'model.keras'))}   # a photo of your own\n"
              f"depth_nb train FOLDER --out runs/mine      # frames of your own: index.csv with image, depth, group\n"
              f"depth_nb --help")
     page = _PAGE.format(headline=headline, what=html.escape(what), table=table.round(3).to_html(border=0), protocol=html.escape(protocol),
@@ -127,14 +130,21 @@ def _pictures(model, test, frames, history, out):
     pred = model.predict(x, verbose=0)[...,0]
     pick = _spread(frames['abs_rel'], 6)
     titles = [f"AbsRel {frames['abs_rel'].iloc[i]:.2f}" for i in pick]
-    tags = dict(panels=_embed(show_panels(x[pick], y[pick], pred[pick], titles=titles), out/'panels.png'),
-                distance=_embed(show_error_by_distance(y, pred)), history=_embed(show_history(history)))
+    tags = dict(panels=_embed(show_panels(x[pick], y[pick], pred[pick], titles=titles), 'photo, truth, prediction, error', out/'panels.png'),
+                distance=_embed(show_error_by_distance(y, pred), 'error by distance'),
+                history=_embed(show_history(history), 'loss and scores of each epoch'))
     i = pick[len(pick)//2]
     xyz,rgb = point_cloud(x[i], pred[i], test.cameras[i])
     points_html(xyz, rgb, path=out/'point_cloud.html')
     return tags
 
 # %% ../nbs/90_demo.ipynb #40
+def _name(form, epochs, seed):
+    "Name of the training folder: the same for the same request, another for any other."
+    h,w = form['size']
+    return f"{form['n_rooms']}+{form['test_rooms']}rooms-{form['views']}views-{h}x{w}-batch{form['batch_size']}-{epochs}epochs-seed{seed}"
+
+# %% ../nbs/90_demo.ipynb #43
 def demo(
     out='depth_nb_demo', # Folder for everything that is written
     quick:bool=False,    # Short form
@@ -144,26 +154,28 @@ def demo(
     **change,            # Changes to the form, for example `epochs=4`; None leaves a value as it is
 )->dict: # 'model', 'summary' (DataFrame), 'frames' (DataFrame), 'protocol', 'history' (DataFrame), 'seconds'
     "Rooms in, metric depth out: render, train, score on rooms never seen, write a report to `out`."
-    start,out = time.time(),Path(out)
+    start,out,bars = time.time(),Path(out),bool(verbose)
     form = (QUICK if quick else FULL) | {k:v for k,v in change.items() if v is not None}
     epochs = form.pop('epochs')
+    run = out/'run'/_name(form, epochs, seed)
     say = print if verbose else (lambda *a: None)
     out.mkdir(parents=True, exist_ok=True)
+    if (out/'report.html').exists(): say(f"The report in {out} will be replaced; finished trainings stay in {out/'run'}")
     say(f"1/4 rendering {form['n_rooms']+form['test_rooms']} rooms, {form['views']} views each, {form['size'][0]}x{form['size'][1]} pixels")
-    train,val,test = demo_data(**form, seed=seed, root=root)
+    train,val,test = demo_data(**form, seed=seed, root=root, progress=bars)
     say(f"2/4 training on {len(train.manifest)} views, {epochs} epochs")
     keras.utils.set_random_seed(seed)
     recipe = {k:v for k,v in demo_recipe().items() if k!='augment'}
-    history = fit(unet(), train, val, epochs=epochs, **recipe, run_dir=out/'run', seed=seed, verbose=verbose)
-    model = load_model(out/'run'/'best.keras')
+    history = fit(unet(), train, val, epochs=epochs, **recipe, run_dir=run, seed=seed, verbose=verbose)
+    model = load_model(run/'best.keras')
     say(f"3/4 scoring on {len(test.manifest)} views of {form['test_rooms']} rooms never seen")
     summary,frames,protocol = demo_scores(model, train, test)
     say("4/4 pictures and report")
-    shutil.copyfile(out/'run'/'best.keras', out/'model.keras.tmp'); os.replace(out/'model.keras.tmp', out/'model.keras')
+    with replacing(out/'model.keras') as tmp: shutil.copyfile(run/'best.keras', tmp)
     for name,df in dict(summary=summary, scores=frames, history=history).items(): _write(out/f'{name}.csv', df.to_csv(index=name=='summary'))
     pictures = _pictures(model, test, frames, history, out)
     seconds = time.time() - start
     what = (f"Trained on {len(train.manifest)} views of {train.manifest.scene.nunique()} rendered rooms for {epochs} epochs, scored on "
-            f"{len(test.manifest)} views of {test.manifest.scene.nunique()} other rooms. Everything took {seconds/60:.1f} minutes.")
+            f"{len(test.manifest)} views of {test.manifest.scene.nunique()} other rooms. The training took {history.seconds.sum()/60:.1f} minutes.")
     demo_report(out, summary, protocol, what, pictures)
     return dict(model=model, summary=summary, frames=frames, protocol=protocol, history=history, seconds=seconds)

@@ -125,11 +125,12 @@ def rooms(
     n_rooms=60, # rooms, one scene each
     views=8, # frames per room
     size=(192, 256), # (height, width) in pixels
-    seed=0 # first seed of the rooms
+    seed=0, # first seed of the rooms
+    progress=True # show a progress bar while rendering
 ):
     "Manifest of rendered rooms, which are rendered first if need be (see `depth_nb.rooms.write_rooms`, also for the errors)."
     root = Path(root) if root else data_home()/f'rooms-{n_rooms}x{views}-{size[0]}x{size[1]}-seed{seed}'
-    return diode_layout(write_rooms(root, n_rooms=n_rooms, views=views, size=tuple(size), seed=seed), splits=['train'])
+    return diode_layout(write_rooms(root, n_rooms=n_rooms, views=views, size=tuple(size), seed=seed, progress=progress), splits=['train'])
 
 # %% ../nbs/01_download.ipynb #54
 DIODE_ARCHIVES = {'val': dict(url='http://diode-dataset.s3.amazonaws.com/val.tar.gz',

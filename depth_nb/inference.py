@@ -54,6 +54,8 @@ def predict_depth(model, # keras model, or the path of a .keras file
     "Depth of a photo of any size and aspect ratio, one value per pixel of the photo. `ValueError` if the picture is not a photo."
     info = {}
     if isinstance(model, (str, os.PathLike)): info, model = model_info(model), load_model(model)
+    if len(model.output_shape) != 4 or model.output_shape[-1] != 1:
+        raise ValueError(f'This model gives {model.output_shape}, not depth, (batch, height, width, 1)')
     photo = as_photo(image)
     fixed = all(model.input_shape[1:3])
     small = model.input_shape[1:3] if fixed else network_size(photo.shape[:2], size or training_size(model, info))
@@ -100,6 +102,14 @@ def _write_png(path, x # uint8 RGB or uint16
     with replacing(path) as tmp: tmp.write_bytes(data.tobytes())
 
 # %% ../nbs/09_inference.ipynb #57
+def _not_foreign(paths # dict of ending -> path, with '.json'
+    ):
+    "`FileExistsError` naming a file that is in the way and was not written by `save_depth`."
+    if paths['.json'].exists(): return
+    if old := [p for p in paths.values() if p.exists()]:
+        raise FileExistsError(f'{old[0]} is there and was not written by depth_nb, so it is kept; write to another folder (--out) or delete it')
+
+# %% ../nbs/09_inference.ipynb #59
 def save_depth(depth, # (H, W) metres, 0 = no measurement
                stem, # path without ending: 'out/photo' gives out/photo_depth.png and so on
                rgb=None, # (H, W, 3) uint8 photo; adds NAME_depth_side.png, photo and colours side by side
@@ -107,13 +117,16 @@ def save_depth(depth, # (H, W) metres, 0 = no measurement
                vmax=None, # metres of the last colour
                cmap='viridis', # matplotlib colour map
     ): # list of the paths written
-    "Write a depth map as 16-bit PNG in millimetres, npy in metres, colour picture, and a JSON that says so. Errors: see `to_millimetres`."
+    """Write a depth map as 16-bit PNG in millimetres, npy in metres, colour picture, and a JSON that says so.
+
+    `FileExistsError` if a file of that name is there that was not written by this function. Other errors: see `to_millimetres`."""
     depth, stem, mm = np.asarray(depth, 'float32'), Path(stem), to_millimetres(depth)
     if rgb is not None and rgb.shape[:2] != depth.shape: raise ValueError(f'The photo has {rgb.shape[:2]} pixels and the depth {depth.shape}')
     lo, hi = depth_range(depth)
     lo, hi = lo if vmin is None else vmin, hi if vmax is None else vmax
     color = colorize(depth, lo, hi, cmap)
     paths = {k: stem.with_name(f'{stem.name}_depth{k}') for k in ('.png', '.npy', '_color.png', '_side.png', '.json') if rgb is not None or k != '_side.png'}
+    _not_foreign(paths)
     stem.parent.mkdir(parents=True, exist_ok=True)
     with replacing(paths['.npy']) as tmp, open(tmp, 'wb') as f: np.save(f, depth)
     _write_png(paths['.png'], mm)

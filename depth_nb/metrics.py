@@ -355,7 +355,7 @@ def compare(models,      # dict of name -> anything `evaluate` accepts
             **protocol   # min_depth, max_depth, crop, align, flip: see `evaluate`
            ): # DataFrame, one row per model, columns METRICS; the protocol of the evaluation is in .attrs
     "Table of mean metrics under one protocol, baselines first"
-    base = {'constant (train median)': ConstantDepth().fit(train), 'mean depth map': MeanDepthMap().fit(train)} if train is not None else {}
+    base = {'constant': ConstantDepth().fit(train), 'mean depth map': MeanDepthMap().fit(train)} if train is not None else {}
     models = base | models
     order = sorted(models, key=lambda k: not isinstance(models[k], (ConstantDepth, MeanDepthMap)))
     done = {k: evaluate(models[k], dataset, verbose=verbose, **protocol)[1] for k in order}

@@ -153,7 +153,7 @@ def _check_settings(old, new, run_dir):
     "`ValueError` that names each difference between the settings of a stored run and of this call."
     if diff := [f'{k}: {old.get(k)!r} there, {new.get(k)!r} here' for k in sorted({*old, *new}) if old.get(k) != new.get(k)]:
         raise ValueError(f'{run_dir} holds a run with other settings:\n  ' + '\n  '.join(diff)
-                         + '\nChoose another run_dir, or resume=False to put the old run aside')
+                         + '\nChoose another folder (run_dir, on the command line --out), or put the old run aside (resume=False; depth_nb train --fresh)')
 
 # %% ../nbs/07_training.ipynb #71
 _FILES = ('state.npz', 'best.keras', 'last.keras', 'history.csv', 'run.json')
