@@ -82,7 +82,7 @@ def depth_head(
     _check_range(min_depth, max_depth)
     init = keras.initializers.RandomNormal(stddev=0.01)
     x = layers.Conv2D(1, 1, kernel_initializer=init, dtype='float32', name='depth_logit')(x)
-    return log_depth(x, min_depth, max_depth)
+    return log_depth(x, float(min_depth), float(max_depth))
 
 # %% ../nbs/04_models.ipynb #43
 def unet(
