@@ -26,7 +26,7 @@ setup(
     include_package_data=True,
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={k: cfg[k + "_requirements"].split() for k in ("dev", "nyu")},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": ["depth_nb=depth_nb._modidx:d"],

@@ -35,6 +35,7 @@ def build():
             cell.source = cell.source.replace("](../", "](")
         cells.append(cell)
     nb.cells = cells
+    nb.metadata["language_info"] = {"name": "python"}  # names the language of code blocks
     text, resources = MarkdownExporter().from_notebook_node(nb, {"output_files_dir": IMAGES.as_posix(), "unique_key": "index"})
     # outputs are indented blocks in plain nbconvert; HTML tables keep their markup but lose pandas' style block
     text = re.sub(r"<div>\n<style scoped>.*?</style>\n(.*?)\n</div>", r"\1", text, flags=re.S)

@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['RESIZE_MODES', 'read_image', 'read_depth', 'resize_image', 'resize_depth', 'fit_camera', 'load_frame',
-           'split_by_scene', 'check_split', 'crop_zoom', 'color_matrix', 'Augment', 'depth_step', 'cache_key',
-           'build_cache', 'DepthDataset', 'FollowEpoch']
+           'split_by_scene', 'check_split', 'crop_zoom', 'color_matrix', 'Augment', 'DepthDataset', 'FollowEpoch']
 
 # %% ../nbs/02_data.ipynb #4
-import copy, hashlib, io, json, math, os, shutil, time, uuid, warnings
-from concurrent.futures import ThreadPoolExecutor
+import copy, io, math, os, warnings, zlib
 from functools import partial
 from pathlib import Path
 from tokenize import TokenError
@@ -18,9 +16,12 @@ import keras
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
+from numpy.lib import format as npy
+from PIL import Image
 from tqdm.auto import tqdm
+from .cache import build_cache, cache_key, depth_step, in_order
 from .camera import Intrinsics
-from .download import check_manifest, data_home, _check_space, _image_size
+from .manifest import check_manifest, data_home, _image_size
 
 # %% ../nbs/02_data.ipynb #9
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)    # OpenCV's messages name no file; the errors below do
@@ -32,45 +33,95 @@ def _read_bytes(path):
     if not data.size: raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
     return data
 
-def _is_whole(data):
-    "False if `data` (bytes) begins like a JPEG or PNG but has no end mark: the file was cut off."
-    if data.startswith(b'\x89PNG'): return b'IEND' in data
-    if not data.startswith(b'\xff\xd8'): return True
-    i = 2                                                     # skip the segments before the scan: a thumbnail in them has an end mark too
-    while data[i:i+1] == b'\xff' and data[i+1:i+2] != b'\xda':
-        i += 1 if data[i+1:i+2] == b'\xff' else 2 + int.from_bytes(data[i+2:i+4], 'big')
-    return data.find(b'\xff\xd9', i) > 0
+def _jpeg_head(data):
+    "(number of pixels or 0, where the scan begins) of a JPEG file: what stands before, thumbnails with end marks of their own, is skipped."
+    i, n = 2, 0
+    while data[i:i+1] == b'\xff' and (mark := data[i+1:i+2]) not in (b'', b'\xda'):
+        if b'\xc0' <= mark <= b'\xcf' and mark not in (b'\xc4', b'\xc8', b'\xcc'):          # the segment with the size
+            n = int.from_bytes(data[i+5:i+7], 'big')*int.from_bytes(data[i+7:i+9], 'big')
+        i += 1 if mark == b'\xff' else 2 + int.from_bytes(data[i+2:i+4], 'big')
+    return n, i
 
-# %% ../nbs/02_data.ipynb #10
-def _decode(path, flags):
-    "Decode an image file with OpenCV. `ValueError` naming the file if it is cut off or no image."
+def _png_flaw(data):
+    "What is wrong with a PNG file, or '': its end is missing, or the checksum of a part does not hold. Parts that may be ignored are ignored."
+    i = 8
+    while i + 12 <= len(data):
+        end, kind = i + 12 + int.from_bytes(data[i:i+4], 'big'), data[i+4:i+8]
+        if end > len(data): break
+        if not kind[0] & 32 and zlib.crc32(memoryview(data)[i+4:end-4]) != int.from_bytes(data[end-4:end], 'big'):
+            return 'is damaged: a checksum in it is wrong'
+        if kind == b'IEND': return ''
+        i = end
+    return 'is cut off: the end of the file is missing'
+
+def _flaw(data):
+    "What is wrong with an encoded picture (bytes), as far as the format lets one know, or ''."
+    if data.startswith(b'\x89PNG'): return _png_flaw(data)
+    if data.startswith(b'\xff\xd8') and data.find(b'\xff\xd9', _jpeg_head(data)[1]) < 0: return 'is cut off: the end of the file is missing'
+    return ''
+
+# %% ../nbs/02_data.ipynb #11
+def _pixels(data):
+    "Number of pixels by the head of an encoded picture; 0 if that does not tell. Nothing is decoded."
+    if data.startswith(b'\x89PNG'): return int.from_bytes(data[16:20], 'big')*int.from_bytes(data[20:24], 'big')
+    if data.startswith(b'\xff\xd8'): return _jpeg_head(data)[0]
+    try:
+        with Image.open(io.BytesIO(data)) as im: return im.width*im.height
+    except Image.DecompressionBombError: return 2*Image.MAX_IMAGE_PIXELS             # Pillow has a limit, too; at least that many
+    except Exception: return 0                                                       # whatever Pillow stumbles over; OpenCV has its own say
+
+def _check_pixels(path, n, max_pixels=None):
+    "`ValueError` if `n` pixels are more than `max_pixels`, else `DEPTH_NB_MAX_PIXELS`, else 2**27."
+    most = int(float(max_pixels or os.environ.get('DEPTH_NB_MAX_PIXELS') or 2**27))
+    if n > most: raise ValueError(f"{path} says it has {n:,} pixels, and the limit is {most:,}; if the file is right, raise the limit "
+                                  "with max_pixels=... or the environment variable DEPTH_NB_MAX_PIXELS")
+
+# %% ../nbs/02_data.ipynb #12
+def _decode(path, flags, max_pixels=None):
+    "Decode an image file with OpenCV. `ValueError` naming the file if it is damaged, too large or no image."
     data = _read_bytes(path)
-    if not _is_whole(data.tobytes()): raise ValueError(f"{path} is cut off: the end of the file is missing; copy or download it again")
+    raw = data.tobytes()
+    _check_pixels(path, _pixels(raw), max_pixels)
+    if why := _flaw(raw): raise ValueError(f"{path} {why}; copy or download it again")
     try: img = cv2.imdecode(data, flags)
     except cv2.error: img = None
     if img is None: raise ValueError(f"{path} cannot be decoded: it is damaged or no image file")
     return img
 
 def read_image(
-    path # any image file that OpenCV reads
+    path, # any image file that OpenCV reads
+    max_pixels=None # larger files are refused; None: `DEPTH_NB_MAX_PIXELS`, else 134 million
 ):
     """Picture as uint8 RGB, (H, W, 3). Grey, palette, CMYK and 16-bit are converted, transparency is dropped, EXIF orientation is obeyed.
 
-    `FileNotFoundError` if it is missing, `ValueError` naming the file if it is empty, cut off, not an image or of floating point."""
-    img = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    `FileNotFoundError` if it is missing, `ValueError` naming the file if it is empty, damaged, too large, not an image or of floating
+    point."""
+    img = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, max_pixels)
     if img.dtype == np.uint16: img = ((img.astype(np.uint32) + 128)//257).astype(np.uint8)
     if img.dtype != np.uint8: raise ValueError(f"{path} holds {img.dtype} values (a high dynamic range picture?); save it as "
                                                "8-bit or 16-bit first")
     return cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
 
-# %% ../nbs/02_data.ipynb #20
-def _read_array(path):
-    "Numbers of an `.npy` or image file as stored, (H, W). `ValueError` naming the file if damaged, no map, or pickled (never loaded)."
-    if Path(path).suffix.lower() != '.npy': a = _decode(path, cv2.IMREAD_UNCHANGED)
+# %% ../nbs/02_data.ipynb #24
+def _read_npy(path, max_pixels=None):
+    "The array of an `.npy` file; pickled objects are never loaded. `ValueError` and its like without the file's name."
+    with open(path, 'rb') as f:
+        head = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(f))
+        if not head: raise ValueError('its version of the format is not for numbers')
+        _check_pixels(path, math.prod(head(f)[0]), max_pixels)
+        f.seek(0)
+        a = npy.read_array(f, allow_pickle=False)
+        if f.read(1): raise ValueError('the file is longer than its array')
+    return a
+
+def _read_array(path, max_pixels=None):
+    "Numbers of an `.npy` or image file as stored, (H, W). `ValueError` naming the file if damaged, no map, too large, or pickled."
+    if Path(path).suffix.lower() != '.npy': a = _decode(path, cv2.IMREAD_UNCHANGED, max_pixels)
     else:
-        data = _read_bytes(path)
-        try: a = np.load(io.BytesIO(data), allow_pickle=False)
-        except (ValueError, EOFError, SyntaxError, TokenError, MemoryError) as e:      # all of these come from damaged headers
+        if not Path(path).is_file(): raise FileNotFoundError(f"there is no file {path}")
+        try: a = _read_npy(path, max_pixels)
+        except (ValueError, EOFError, SyntaxError, TokenError, MemoryError, TypeError, OverflowError) as e:   # all come from damaged heads
+            if 'max_pixels' in str(e): raise
             raise ValueError(f"{path} cannot be read: it is damaged, cut off or holds pickled objects ({e})") from e
     if getattr(a, 'ndim', 0) == 3 and a.shape[-1] == 1: a = a[..., 0]
     if getattr(a, 'ndim', 0) != 2 or a.dtype.kind not in 'buif' or not a.size:
@@ -78,27 +129,28 @@ def _read_array(path):
                          f"type {getattr(a, 'dtype', type(a).__name__)}")
     return a
 
-# %% ../nbs/02_data.ipynb #22
+# %% ../nbs/02_data.ipynb #26
 def read_depth(
     path, # `.npy` or image file
     scale=1., # metres per stored unit
     mask='', # file of the same size, > 0 where the depth is valid; '' for none
     min_depth=0., # metres; nearer is invalid
-    max_depth=np.inf # metres; farther is invalid
+    max_depth=np.inf, # metres; farther is invalid
+    max_pixels=None # larger files are refused; None: `DEPTH_NB_MAX_PIXELS`, else 134 million
 ):
     """Depth in metres, (H, W) float32, 0 where there is no measurement: not finite, not positive, masked out or out of range.
 
-    `FileNotFoundError`, or `ValueError` naming the file: damaged, pickled, not a map of numbers, mask of another size."""
-    with np.errstate(all='ignore'): d = _read_array(path).astype(np.float32)*np.float32(scale)
+    `FileNotFoundError`, or `ValueError` naming the file: damaged, pickled, too large, not a map of numbers, mask of another size."""
+    with np.errstate(all='ignore'): d = _read_array(path, max_pixels).astype(np.float32)*np.float32(scale)
     ok = np.isfinite(d) & (d > 0) & (d >= min_depth) & (d <= max_depth)
     if mask:
-        m = _read_array(mask)
+        m = _read_array(mask, max_pixels)
         if m.shape != d.shape: raise ValueError(f"{mask} has (height, width) = {m.shape}, but {path} has {d.shape}: the mask "
                                                 "belongs to another file")
         ok &= m > 0
     return np.where(ok, d, np.float32(0))
 
-# %% ../nbs/02_data.ipynb #32
+# %% ../nbs/02_data.ipynb #38
 def resize_image(
     img, # (H, W, 3) uint8
     size # (height, width) wanted
@@ -109,7 +161,7 @@ def resize_image(
     if small != img.shape[:2]: img = cv2.resize(img, small[::-1], interpolation=cv2.INTER_AREA)
     return img if img.shape[:2] == (h, w) else cv2.resize(img, (w, h), interpolation=cv2.INTER_LINEAR)
 
-# %% ../nbs/02_data.ipynb #40
+# %% ../nbs/02_data.ipynb #46
 def _centres(n, new): return ((np.arange(new) + .5)*n/new).astype(np.intp)
 
 def resize_depth(
@@ -119,7 +171,7 @@ def resize_depth(
     "Depth of the given size: at each new pixel's centre the stored value there. No value is invented, and holes keep their shape."
     return depth[np.ix_(_centres(depth.shape[0], size[0]), _centres(depth.shape[1], size[1]))]
 
-# %% ../nbs/02_data.ipynb #44
+# %% ../nbs/02_data.ipynb #50
 RESIZE_MODES = ('squash', 'crop', 'pad')
 
 def _window(shape, size, how):
@@ -142,7 +194,7 @@ def fit_camera(cam, size, resize='squash'):
     t, l, h, w = _window((cam.height, cam.width), size, resize)
     return cam.cropped(l, t, w, h).resized(size[1], size[0])
 
-# %% ../nbs/02_data.ipynb #50
+# %% ../nbs/02_data.ipynb #56
 def load_frame(
     row, # row of a manifest, from `.iloc` or `.itertuples()`
     size, # (height, width) wanted
@@ -164,7 +216,7 @@ def load_frame(
                                      f"depth_scale = {r['depth_scale']:g} right?")
     return resize_image(_take(rgb, box), size), d
 
-# %% ../nbs/02_data.ipynb #56
+# %% ../nbs/02_data.ipynb #62
 def split_by_scene(
     df, # manifest
     val=.15, # wanted share of frames in validation, between 0 and 1
@@ -187,7 +239,7 @@ def split_by_scene(
     df['split'] = np.where(df.scene.isin(chosen), 'val', 'train')
     return check_split(df)
 
-# %% ../nbs/02_data.ipynb #58
+# %% ../nbs/02_data.ipynb #64
 def check_split(
     df # manifest with a column `split`
 ):
@@ -201,7 +253,7 @@ def check_split(
                                         f"({len(leaks)} such in all); split by scene, see split_by_scene")
     return df
 
-# %% ../nbs/02_data.ipynb #66
+# %% ../nbs/02_data.ipynb #72
 def crop_zoom(
     rgb, # (h, w, 3) uint8
     depth, # (h, w) metres, 0 = no measurement
@@ -219,7 +271,7 @@ def crop_zoom(
     i, j = (np.minimum(((np.arange(n) + .5)/zoom + o).astype(np.intp), n - 1) for n, o in ((h, top), (w, left)))
     return rgb, depth[np.ix_(i, j)]/np.float32(zoom)
 
-# %% ../nbs/02_data.ipynb #74
+# %% ../nbs/02_data.ipynb #80
 def color_matrix(
     mean, # (3,) mean colour of the picture, 0..255
     brightness=0., # added, as a share of 255
@@ -232,7 +284,7 @@ def color_matrix(
     m = saturation*np.eye(3) + (1 - saturation)*grey
     return np.hstack([contrast*m, ((1 - contrast)*(m @ mean) + 255*brightness)[:, None]])[list(order)]
 
-# %% ../nbs/02_data.ipynb #84
+# %% ../nbs/02_data.ipynb #90
 class Augment:
     "Random flip, crop-zoom and colour of one frame: `augment(rgb, depth, rng) -> rgb, depth`. Depth stays true and is never interpolated."
     def __init__(self,
@@ -262,150 +314,68 @@ class Augment:
 
     def __repr__(self): return f"Augment({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
 
-# %% ../nbs/02_data.ipynb #90
-def depth_step(max_depth):
-    "Metres per stored unit of cached uint16 depth: a millimetre, or more if the range needs it. `ValueError` if the range is endless."
-    if not np.isfinite(max_depth):
-        raise ValueError("a cache needs a finite max_depth, since depth is stored in 16 bits; pass max_depth in metres")
-    return max(.001, max_depth/65535)
-
-def _encode(depth, step):
-    "Depth in metres as uint16 steps. Valid depth never becomes 0."
-    return np.where(depth > 0, np.clip(np.rint(depth/step), 1, 65535), 0).astype('<u2')
-
 # %% ../nbs/02_data.ipynb #96
-_CACHE_VERSION = 1
+class _Rows:
+    "Rows of a manifest by number, as dicts of what `load_frame` needs, made when asked for."
+    def __init__(self, df): self.columns = {c: df[c].array for c in ('image', 'depth', 'mask', 'depth_scale')}
+    def __getitem__(self, i): return {c: a[i] for c, a in self.columns.items()}
 
-def _identity(path):
-    "[path, size, time of change] of a file; [path] if it is not there."
-    try: s = os.stat(path)
-    except OSError: return [str(path)]
-    return [os.path.abspath(path), s.st_size, s.st_mtime_ns]
+def _load_row(rows, settings, i): return load_frame(rows[i], **settings)
 
-def cache_key(df, settings):
-    "Name of the cache for a manifest and settings (a dict): 20 hex digits of SHA-256 over settings and files' path, size, time of change."
-    files = [[_identity(p) if p else '' for p in (r.image, r.depth, r.mask)] + [float(r.depth_scale)] for r in df.itertuples()]
-    return hashlib.sha256(json.dumps([_CACHE_VERSION, settings, files], sort_keys=True).encode()).hexdigest()[:20]
+def _problem(row, why):
+    "A frame that cannot be used: the file that the error names, and why."
+    named = {why.find(str(p)): str(p) for p in (row['image'], row['depth'], row['mask']) if p and str(p) in why}
+    return dict(file=named[min(named)] if named else row['image'], why=why)
 
-# %% ../nbs/02_data.ipynb #100
-def _try_frame(row, **settings):
-    "The frame, or the error it raised."
-    try: return load_frame(row, **settings)
-    except (OSError, ValueError) as e: return e
-
-def _load_all(rows, settings, progress=False, desc='reading frames'):
-    "Frames or errors of all rows, in order, read by as many threads as there are cores; few are held in memory at a time."
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(rows), desc=desc, unit='frame', disable=not progress) as bar:
-        for i in range(0, len(rows), 64):
-            for f in pool.map(partial(_try_frame, **settings), rows[i:i+64]):
-                yield f
-                bar.update()
-
-def _problem(row, error):
-    "What was wrong with a frame: the file that the error names, and why."
-    named = {str(error).find(str(p)): str(p) for p in (row.image, row.depth, row.mask) if p and str(p) in str(error)}
-    return dict(file=named[min(named)] if named else row.image, why=str(error))
-
-# %% ../nbs/02_data.ipynb #106
-def _write_cache(tmp, rows, settings, step, on_error, progress):
-    "Write rgb.u8, depth.u16 and cache.json into the folder `tmp`. Raises the first frame's error, unless `on_error` is 'skip'."
-    kept, problems = [], []
-    with open(tmp/'rgb.u8', 'wb') as f, open(tmp/'depth.u16', 'wb') as g:
-        for i, frame in enumerate(_load_all(rows, settings, progress, 'caching frames')):
-            if isinstance(frame, Exception):
-                if on_error == 'raise': raise _BadFrame(frame)
-                problems.append(_problem(rows[i], frame))
-            else:
-                f.write(frame[0].tobytes()); g.write(_encode(frame[1], step).tobytes())
-                kept.append(i)
-        for h in (f, g): h.flush(); os.fsync(h.fileno())
-    (tmp/'cache.json').write_text(json.dumps(dict(kept=kept, problems=problems, step=step, size=list(settings['size']))), encoding='utf-8')
-
-class _BadFrame(Exception):
-    "Carries a frame's error past the handling of write errors."
-
-def _open_cache(path):
-    "Contents of cache.json if the cache at `path` is whole, else None. The sizes of the files are compared with what they should hold."
-    try:
-        meta = json.loads((path/'cache.json').read_text(encoding='utf-8'))
-        n = len(meta['kept'])*math.prod(meta['size'])
-        return meta if ((path/'rgb.u8').stat().st_size, (path/'depth.u16').stat().st_size) == (3*n, 2*n) else None
-    except (OSError, ValueError, KeyError): return None
-
-# %% ../nbs/02_data.ipynb #107
-def _sweep(folder, age=3600):
-    "Remove what killed builds have left: temporary folders in which nothing was written for `age` seconds."
-    for t in folder.glob('*.tmp'):
-        try: last = max(p.stat().st_mtime for p in [t, *t.iterdir()])
-        except OSError: continue                                       # its owner has just finished
-        if time.time() - last > age: shutil.rmtree(t, ignore_errors=True)
-
-def build_cache(rows, settings, folder, key, on_error='raise', progress=True):
-    """Folder of the whole cache `folder/key`, built if it is not there yet, and its contents as a dict (kept, problems, step, size).
-
-    Written to a temporary folder and renamed, so it is whole or not there. `OSError` if the disk is full, or a bad frame's error."""
-    folder = Path(folder).expanduser(); folder.mkdir(parents=True, exist_ok=True)
-    path, tmp = folder/key, folder/f'{key}-{uuid.uuid4().hex[:8]}.tmp'
-    if meta := _open_cache(path): return path, meta
-    _sweep(folder)
-    step = depth_step(settings['max_depth'])
-    _check_space(folder, 5*len(rows)*math.prod(settings['size']))
-    try:
-        tmp.mkdir()
-        _write_cache(tmp, rows, settings, step, on_error, progress)
-        if path.exists() and not _open_cache(path): shutil.rmtree(path, ignore_errors=True)     # damaged
-        try: os.rename(tmp, path)
-        except OSError:
-            if not _open_cache(path): raise                                                     # else another process was first
-    except _BadFrame as e: raise e.args[0] from None
-    except OSError as e: raise OSError(e.errno, f"the cache in {folder} could not be written ({e.strerror}); make room or choose another "
-                                                "folder (cache=...). Nothing of it was kept") from e
-    finally: shutil.rmtree(tmp, ignore_errors=True)
-    return path, _open_cache(path)
-
-# %% ../nbs/02_data.ipynb #115
+# %% ../nbs/02_data.ipynb #98
 class _Files:
     "Frames decoded anew at each access."
-    def __init__(self, rows, settings): self.rows, self.settings = rows, settings
+    def __init__(self, rows, kept, settings): self.rows, self.kept, self.settings = rows, kept, settings
     def take(self, idx):
-        frames = [load_frame(self.rows[i], **self.settings) for i in idx]
+        frames = [_load_row(self.rows, self.settings, self.kept[i]) for i in idx]
         return np.stack([f[0] for f in frames]), np.stack([f[1] for f in frames])
 
 class _Cached:
     "Frames from a cache folder, memory-mapped."
-    def __init__(self, path, meta, max_depth):
-        self.path, self.shape, self.maps = path, (len(meta['kept']), *meta['size']), None
+    def __init__(self, path, meta, kept, max_depth):
+        self.path, self.shape, self.maps, self.kept = path, (meta['frames'], *meta['size']), None, kept
         self.step, self.max_depth = np.float32(meta['step']), np.float32(max_depth)
     def __getstate__(self): return {**self.__dict__, 'maps': None}
     def take(self, idx):
         if self.maps is None:
             self.maps = (np.memmap(self.path/'rgb.u8', np.uint8, 'r', shape=(*self.shape, 3)),
                          np.memmap(self.path/'depth.u16', '<u2', 'r', shape=self.shape))
+        idx = self.kept[idx]
         return self.maps[0][idx], np.minimum(self.maps[1][idx]*self.step, self.max_depth)     # rounding stays within the range
 
-# %% ../nbs/02_data.ipynb #117
+# %% ../nbs/02_data.ipynb #100
 def _open_frames(df, settings, cache, on_error, progress):
     "Where frames come from, the positions of the usable rows, and the problems as a list of dicts."
-    rows = list(df.itertuples())
+    rows = _Rows(df)
+    load, problems = partial(_load_row, rows, settings), []
     if cache:
         place = data_home()/'cache' if cache is True else cache
-        path, meta = build_cache(rows, settings, place, cache_key(df, settings), on_error, progress)
-        if meta['problems'] and on_error == 'raise': raise ValueError(meta['problems'][0]['why'])
-        return _Cached(path, meta, settings['max_depth']), meta['kept'], meta['problems']
-    if on_error == 'raise':
-        for p in (p for r in rows for p in (r.image, r.depth, r.mask) if p):
+        path, meta = build_cache(load, len(df), settings['size'], place, cache_key(df, settings), depth_step(settings['max_depth']),
+                                 on_error, progress)
+        problems = meta['problems']
+        if problems and on_error == 'raise': raise ValueError(problems[0][1])
+    elif on_error == 'skip':
+        frames = tqdm(in_order(load, range(len(df))), total=len(df), desc='reading frames', unit='frame', disable=not progress)
+        problems = [(i, str(f)) for i, f in enumerate(frames) if isinstance(f, Exception)]
+    else:
+        for p in (p for c in ('image', 'depth', 'mask') for p in df[c] if p):
             if not Path(p).is_file(): raise FileNotFoundError(f"there is no file {p}")
-        return _Files(rows, settings), list(range(len(rows))), []
-    errors = [f if isinstance(f, Exception) else None for f in _load_all(rows, settings, progress)]
-    kept = [i for i, e in enumerate(errors) if e is None]
-    return _Files([rows[i] for i in kept], settings), kept, [_problem(rows[i], e) for i, e in enumerate(errors) if e]
+    kept = np.delete(np.arange(len(df)), [i for i, _ in problems])
+    frames = _Cached(path, meta, kept, settings['max_depth']) if cache else _Files(rows, kept, settings)
+    return frames, kept, [_problem(rows[i], why) for i, why in problems]
 
-# %% ../nbs/02_data.ipynb #119
+# %% ../nbs/02_data.ipynb #104
 class DepthDataset(keras.utils.PyDataset):
     """Batches of a manifest for `fit`, `evaluate`, `predict`: x uint8 RGB (B, h, w, 3), y float32 metres (B, h, w, 1), 0 = no measurement.
 
     With `guide`, y is (B, h, w, 4): depth, then the picture in 0..1. Pass `shuffle=False` to `fit`; frames are shuffled here.
-    `FileNotFoundError`, `OSError` or `ValueError` that names the file, see `load_frame` and `build_cache`."""
+    `FileNotFoundError`, `OSError` or `ValueError` that names the file, see `load_frame` and `build_cache`. A cache
+    that was stopped while it was built goes on where it was."""
     def __init__(self,
         manifest, # table of frames, see `check_manifest`; all its rows are used
         size=(192, 256), # (height, width) of the batches
@@ -429,16 +399,16 @@ class DepthDataset(keras.utils.PyDataset):
         df = check_manifest(manifest).reset_index(drop=True)
         self._frames, kept, problems = _open_frames(df, settings, cache, on_error, progress)
         self.problems = pd.DataFrame(problems, columns=['file', 'why'])
-        if not kept: raise ValueError(f"none of the {len(df)} frames can be used; the first problem: {self.problems.why[0]}")
+        if not len(kept): raise ValueError(f"none of the {len(df)} frames can be used; the first problem: {self.problems.why[0]}")
         if problems: warnings.warn(f"{len(problems)} of {len(df)} frames were skipped, see .problems: {self.problems.why[0]}", stacklevel=2)
-        self.manifest, self.size, self.batch_size, self.shuffle = df.iloc[kept].reset_index(drop=True), size, batch_size, shuffle
+        self.manifest, self.size, self.batch_size, self.shuffle = df.iloc[kept].reset_index(drop=True) if problems else df, size, batch_size, shuffle
         self.augment, self.guide, self.resize, self.seed = augment, guide, resize, seed
         self.min_depth, self.max_depth = min_depth, max_depth
         self.epoch, self._running = 0, False
 
     def __len__(self): return math.ceil(len(self.manifest)/self.batch_size)
 
-# %% ../nbs/02_data.ipynb #120
+# %% ../nbs/02_data.ipynb #105
 def _check_options(size, batch_size, min_depth, max_depth, seed, resize, on_error):
     "`ValueError` naming the option of `DepthDataset` that makes no sense."
     if len(size) != 2 or min(size) < 1: raise ValueError(f"size must be (height, width) in pixels, not {size}")
@@ -449,7 +419,7 @@ def _check_options(size, batch_size, min_depth, max_depth, seed, resize, on_erro
     if resize not in RESIZE_MODES: raise ValueError(f"resize must be one of {RESIZE_MODES}, not {resize!r}")
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
 
-# %% ../nbs/02_data.ipynb #122
+# %% ../nbs/02_data.ipynb #107
 @patch(as_prop=True)
 def epoch(self:DepthDataset):
     "Number of the current epoch. Order and augmentation depend on it, the seed and the row alone. Set it to go on with a stopped training."
@@ -474,7 +444,7 @@ def _batch(self:DepthDataset, i):
     epoch, order = self._state
     return epoch, order[i%len(self)*self.batch_size:][:self.batch_size]
 
-# %% ../nbs/02_data.ipynb #128
+# %% ../nbs/02_data.ipynb #113
 @patch
 def __getitem__(self:DepthDataset, i):
     "Batch `i` of the current epoch: x uint8 (B, h, w, 3) and y float32 (B, h, w, 1), or (B, h, w, 4) with `guide`."
@@ -491,7 +461,7 @@ def __repr__(self:DepthDataset):
     return (f"DepthDataset({len(self.manifest)} frames of {self.manifest.scene.nunique()} scenes, {self.size[0]} x {self.size[1]}, "
             f"{len(self)} batches of {self.batch_size}, {self.min_depth:g} to {self.max_depth:g} m, {len(self.problems)} skipped)")
 
-# %% ../nbs/02_data.ipynb #136
+# %% ../nbs/02_data.ipynb #121
 @patch
 def as_is(self:DepthDataset):
     "The same frames in the order of the manifest, not shuffled, not augmented, without guide: what scores and baselines are made on."
@@ -499,7 +469,7 @@ def as_is(self:DepthDataset):
     ds.shuffle, ds.augment, ds.guide, ds.epoch = False, None, False, 0
     return ds
 
-# %% ../nbs/02_data.ipynb #140
+# %% ../nbs/02_data.ipynb #125
 @patch(as_prop=True)
 def cameras(self:DepthDataset):
     "`Intrinsics` of each row of `.manifest` at the fitted size, None where the manifest has no camera. Before augmentation."
@@ -509,7 +479,7 @@ def cameras(self:DepthDataset):
         return fit_camera(Intrinsics(r.fx, r.fy, r.cx, r.cy, width, height), self.size, self.resize)
     return [one(r) for r in self.manifest.itertuples()]
 
-# %% ../nbs/02_data.ipynb #146
+# %% ../nbs/02_data.ipynb #131
 @patch
 def on_epoch_begin(self:DepthDataset):
     "Called by Keras when an epoch begins."
@@ -520,7 +490,7 @@ def on_epoch_end(self:DepthDataset):
     "Called by Keras after an epoch, and by `fit` once more before the first. Goes to the next epoch if one had begun."
     if self._running: self._running, self.epoch = False, self.epoch + 1
 
-# %% ../nbs/02_data.ipynb #154
+# %% ../nbs/02_data.ipynb #139
 class FollowEpoch(keras.callbacks.Callback):
     "Callback that sets `dataset.epoch` to Keras' own number at the beginning of each epoch, whatever happened before."
     def __init__(self,

@@ -21,7 +21,7 @@ from .training import fit, replacing, show_history
 from .visualization import point_cloud, points_html, show_error_by_distance, show_panels
 
 # %% ../nbs/90_demo.ipynb #7
-FULL  = dict(n_rooms=300, test_rooms=40, views=4, size=(48,64), epochs=16, batch_size=16)
+FULL  = dict(n_rooms=300, test_rooms=40, views=4, size=(48,64), epochs=18, batch_size=16)
 QUICK = dict(n_rooms=60,  test_rooms=12, views=4, size=(48,64),  epochs=8,  batch_size=16)
 
 # %% ../nbs/90_demo.ipynb #10
