@@ -95,7 +95,7 @@ def _unit(unit):
     try: return float(unit)
     except ValueError: return unit
 
-# %% ../nbs/91_cli.ipynb #27
+# %% ../nbs/91_cli.ipynb #28
 def train_val(
     df,              # Manifest
     val:float=0.15,  # Share of scenes for validation where the manifest has no split of its own
@@ -110,7 +110,7 @@ def train_val(
     check_split(df)
     return df[df['split'] == 'train'].reset_index(drop=True), df[df['split'] == 'val'].reset_index(drop=True)
 
-# %% ../nbs/91_cli.ipynb #31
+# %% ../nbs/91_cli.ipynb #32
 def demo(
     out:str='depth_nb_demo', # Folder for model, history, scores, pictures and report
     quick:bool=False,        # Short form: fewer rooms and fewer epochs; learns a little
@@ -125,7 +125,7 @@ def demo(
     print(f"\n{table.round(3).to_string()}\n\nAbsRel of the U-Net is {ratio:.2f} of the mean depth map's. {result['seconds']/60:.1f} minutes.\n"
           f"Open {Path(out)/'report.html'} in a browser.")
 
-# %% ../nbs/91_cli.ipynb #33
+# %% ../nbs/91_cli.ipynb #34
 def look(
     data:str,       # Folder with index.csv, folder in DIODE's layout, or a word: rooms, diode, nyu, kitti:FOLDER
     unit:str=None,    # Unit of stored depth: mm, m, or metres per step (not given: by file type)
@@ -144,7 +144,7 @@ def look(
     if html: found.save_html(html); print(f"written to {html}")
     if len(found.problems): raise SystemExit(1)
 
-# %% ../nbs/91_cli.ipynb #37
+# %% ../nbs/91_cli.ipynb #38
 def train(
     data:str,                 # Folder with index.csv, folder in DIODE's layout, or rooms, diode, nyu, kitti:FOLDER
     out:str='runs/unet',      # Folder of the run; an interrupted run found there goes on where it stopped
@@ -185,7 +185,7 @@ def train(
     print(f"trained {len(history)} epochs in {history.seconds.sum()/60:.1f} minutes; the best epoch is in {Path(out)/'best.keras'}")
     print(_table({'U-Net': load_model(Path(out)/'best.keras')}, tr, va, out, min_depth, max_depth, crop))
 
-# %% ../nbs/91_cli.ipynb #39
+# %% ../nbs/91_cli.ipynb #40
 def _report_skipped(*datasets):
     "Say how many frames could not be used, and why the first few."
     for ds in datasets:
@@ -212,7 +212,7 @@ def _table(models, train, val, out, min_depth, max_depth, crop):
     with replacing(Path(out)/'frames.csv') as tmp: frames.to_csv(tmp, index=False)
     return f"\n{table.round(3).to_string()}\n\n{summary}"
 
-# %% ../nbs/91_cli.ipynb #41
+# %% ../nbs/91_cli.ipynb #42
 def _rows_of(df, split, seen, data):
     "Rows of a split. `val` of data without one: the scenes that are not in `seen`. `ValueError` if that leaves nothing."
     rows = df if not split else df[df['split'] == split]
@@ -220,7 +220,7 @@ def _rows_of(df, split, seen, data):
     if not len(rows): raise ValueError(f"{data}: no frame has split {split!r}; there is {sorted(set(df['split']))}")
     return rows.reset_index(drop=True)
 
-# %% ../nbs/91_cli.ipynb #43
+# %% ../nbs/91_cli.ipynb #44
 def evaluate(
     data:str,             # Folder with index.csv, folder in DIODE's layout, or rooms, diode, nyu, kitti:FOLDER
     model:str=None,       # Model file (.keras), for example runs/unet/best.keras
@@ -256,7 +256,7 @@ def evaluate(
     print(_table({Path(model).stem: net}, base, ds, out, min_depth, max_depth, crop))
     if base is None: print("No baselines: all scenes of DATA are scored. --baseline TRAINING_DATA adds them.")
 
-# %% ../nbs/91_cli.ipynb #45
+# %% ../nbs/91_cli.ipynb #46
 def predict(
     photos:Param("Photos: any size, any aspect", nargs='+'), # Photos: any size, any aspect
     model:str=None,    # Model file (.keras), for example runs/unet/best.keras
@@ -281,7 +281,7 @@ def predict(
               + ', '.join(Path(f).name for f in files))
     if failed: raise SystemExit(1)
 
-# %% ../nbs/91_cli.ipynb #47
+# %% ../nbs/91_cli.ipynb #48
 COMMANDS = dict(demo=demo, data=look, train=train, evaluate=evaluate, predict=predict)
 
 def usage()->str:
@@ -290,7 +290,7 @@ def usage()->str:
     return (f"depth_nb {__version__}: how far away is every pixel of a photo, in metres\n\n"
             f"usage: depth_nb COMMAND ...\n\ncommands:\n{lines}\n\ndepth_nb COMMAND --help tells more. Begin with: depth_nb demo")
 
-# %% ../nbs/91_cli.ipynb #49
+# %% ../nbs/91_cli.ipynb #50
 def _one_line(e):
     "An exception as a line for people."
     return ' '.join(str(e).split()) or type(e).__name__

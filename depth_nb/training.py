@@ -396,7 +396,7 @@ def show_history(history # what `fit` returned, or a history.csv read by pandas
     plt.close(fig)
     return fig
 
-# %% ../nbs/07_training.ipynb #142
+# %% ../nbs/07_training.ipynb #143
 def conv_flops(model, # keras model
                size, # (height, width) of the input
     ): # float
@@ -412,7 +412,7 @@ def conv_flops(model, # keras model
         else: total += 2. * at[1]*at[2] * sum(math.prod(w.shape) for w in l.weights if len(w.shape) == 4)
     return total
 
-# %% ../nbs/07_training.ipynb #146
+# %% ../nbs/07_training.ipynb #147
 def matmul_rate(dtype='float32', # of both factors
                 n=2048, # size of the square factors
                 seconds=1., # measure about this long
@@ -429,7 +429,7 @@ def _timed(f):
     f()
     return time.perf_counter() - start
 
-# %% ../nbs/07_training.ipynb #148
+# %% ../nbs/07_training.ipynb #149
 def benchmark_step(model, # keras model
                    size=(256, 256), # (height, width) of the training pictures
                    batch_size=16, # pictures per step

@@ -379,7 +379,7 @@ def points_html(
         tmp.write_text(html, encoding='utf-8'); os.replace(tmp, path)
     return html
 
-# %% ../nbs/08_visualization.ipynb #159
+# %% ../nbs/08_visualization.ipynb #160
 @lru_cache(64)
 def _bar_strip(lo, hi, cmap, height, width=62):
     "Colour bar with five numbers in metres as picture, (height, width, 3) uint8."
@@ -390,7 +390,7 @@ def _bar_strip(lo, hi, cmap, height, width=62):
         cv2.putText(out, f'{lo + f*(hi - lo):.1f}{" m" if f == 1 else ""}', (25, at), cv2.FONT_HERSHEY_SIMPLEX, .36, (0, 0, 0), 1, cv2.LINE_AA)
     return out
 
-# %% ../nbs/08_visualization.ipynb #161
+# %% ../nbs/08_visualization.ipynb #162
 @lru_cache(64)
 def _head_strip(text, width, height=20):
     "One line of text as picture, (height, width, 3) uint8."
@@ -401,7 +401,7 @@ def _headed(text, picture):
     "Picture with a line of text above it."
     return np.vstack([_head_strip(text, picture.shape[1]), picture])
 
-# %% ../nbs/08_visualization.ipynb #163
+# %% ../nbs/08_visualization.ipynb #164
 def browse_frame(
     image, # (H, W, 3) picture in 0..255
     truth=None, # depth map in metres
@@ -429,12 +429,12 @@ def browse_frame(
     if both: strip.append(_headed('', _bar_strip(-float(error_max), float(error_max), 'RdBu_r', height) if error else np.full((height, 62, 3), 255, np.uint8)))
     return np.hstack(strip)
 
-# %% ../nbs/08_visualization.ipynb #165
+# %% ../nbs/08_visualization.ipynb #166
 def _jpeg(rgb, quality=92):
     "JPEG bytes of an RGB picture."
     return cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
-# %% ../nbs/08_visualization.ipynb #172
+# %% ../nbs/08_visualization.ipynb #173
 def _caption(i, n, name, truth, pred):
     "One line about frame `i` of `n`: number, name, share of measured pixels, AbsRel."
     text = [f'{i + 1} of {n}'] + ([str(name)] if name is not None else [])
@@ -444,7 +444,7 @@ def _caption(i, n, name, truth, pred):
         text.append(f'AbsRel {e.mean():.3f}' if e.size else 'AbsRel unknown')
     return ' · '.join(text)
 
-# %% ../nbs/08_visualization.ipynb #176
+# %% ../nbs/08_visualization.ipynb #177
 def _first_range(truths, preds, n, samples=8):
     "Colour range from a few frames spread over the set, so that a lazy set is not read as a whole."
     picks = sorted({int(i) for i in np.linspace(0, n - 1, min(n, samples))})
@@ -462,7 +462,7 @@ def _controls(n, lo, hi, can_err):
     box.children = widgets.HBox([box.slider, box.range, box.error]), box.caption, box.image
     return box
 
-# %% ../nbs/08_visualization.ipynb #178
+# %% ../nbs/08_visualization.ipynb #179
 def browse(
     images, # pictures (H, W, 3), anything with len and [i]; read one at a time
     truths, # depth maps in metres, or None
