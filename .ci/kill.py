@@ -8,7 +8,6 @@ again and again on the same folder. If it gets done before it is killed, the res
 To add a job, write a `make_...` function that prepares its input and returns a Job, and put it into JOBS.
 """
 import argparse
-import functools
 import hashlib
 import http.server
 import io
@@ -162,7 +161,7 @@ def start(job, out):
 
 def finish(job, out):
     """Run the job to its end; seconds."""
-    t, p = time.perf_counter(), start(job, out)
+    p = start(job, out)
     t = time.perf_counter()
     assert p.wait(300) == 0, f"the job failed with status {p.returncode}"
     return time.perf_counter() - t
