@@ -24,9 +24,10 @@ setup(
     license_files=["LICENSE"],
     packages=find_packages(include=[cfg["lib_name"], cfg["lib_name"] + ".*"]),
     include_package_data=True,
+    package_data={cfg["lib_name"]: ["weights/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={k: cfg[k + "_requirements"].split() for k in ("dev", "nyu")},
+    extras_require={k.removesuffix("_requirements"): cfg[k].split() for k in cfg if k.endswith("_requirements")},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": ["depth_nb=depth_nb._modidx:d"],

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESIZE_MODES', 'read_image', 'read_depth', 'resize_image', 'resize_depth', 'fit_camera', 'load_frame',
-           'split_by_scene', 'check_split', 'crop_zoom', 'color_matrix', 'Augment', 'DepthDataset', 'FollowEpoch']
+           'split_by_scene', 'check_split', 'crop_zoom', 'color_matrix', 'roll_camera', 'gamma_curve', 'cut_depth',
+           'Augment', 'DepthDataset', 'FollowEpoch']
 
 # %% ../nbs/02_data.ipynb #4
 import copy, io, math, os, warnings, zlib
@@ -284,7 +285,45 @@ def color_matrix(
     m = saturation*np.eye(3) + (1 - saturation)*grey
     return np.hstack([contrast*m, ((1 - contrast)*(m @ mean) + 255*brightness)[:, None]])[list(order)]
 
-# %% ../nbs/02_data.ipynb #90
+# %% ../nbs/02_data.ipynb #91
+def roll_camera(
+    rgb, # (h, w, 3) uint8
+    depth, # (h, w) metres, 0 = no measurement
+    degrees # counter-clockwise turn of the picture
+):
+    "Turn about the middle of the picture, as a camera does that rolls about its axis: depth is moved, its values stay, new corners have none."
+    h, w = depth.shape
+    m = cv2.getRotationMatrix2D(((w - 1)/2, (h - 1)/2), degrees, 1.)
+    rgb = cv2.warpAffine(np.ascontiguousarray(rgb), m, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return rgb, cv2.warpAffine(np.ascontiguousarray(depth), m, (w, h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+
+# %% ../nbs/02_data.ipynb #96
+def gamma_curve(
+    rgb, # (h, w, 3) uint8
+    gamma # exponent; 1 changes nothing, less is brighter
+):
+    "`255 (x/255)^gamma`, by table."
+    return cv2.LUT(np.ascontiguousarray(rgb), np.rint(255*(np.arange(256)/255)**gamma).astype(np.uint8))
+
+# %% ../nbs/02_data.ipynb #99
+def cut_depth(
+    rgb, # (h, w, 3) uint8
+    depth, # (h, w) metres, 0 = no measurement
+    left, # left edge, as a share of the width
+    top, # upper edge, as a share of the height
+    width, # width of the rectangle, as a share of what is right of `left`
+    height, # height of the rectangle, as a share of what is below `top`
+    max_depth=10. # metres that become white
+):
+    "The picture with its depth painted into a rectangle as grey, 0 to `max_depth` metres; where depth is unknown the picture stays. A copy."
+    (h, w), out = depth.shape, np.array(rgb)
+    t, l = int(top*(h - 1)), int(left*(w - 1))
+    part = np.s_[t:t + max(1, round(height*(h - t))), l:l + max(1, round(width*(w - l)))]
+    d = depth[part][..., None]
+    out[part] = np.where(d > 0, np.clip(np.rint(d*(255/max_depth)), 0, 255).astype(np.uint8), out[part])
+    return out
+
+# %% ../nbs/02_data.ipynb #104
 class Augment:
     "Random flip, crop-zoom and colour of one frame: `augment(rgb, depth, rng) -> rgb, depth`. Depth stays true and is never interpolated."
     def __init__(self,
@@ -293,14 +332,23 @@ class Augment:
         brightness=.15, # up to this share of 255 is added or taken away
         contrast=.2, # factor between 1 - contrast and 1 + contrast
         saturation=.3, # factor between 1 - saturation and 1 + saturation
-        channel_swap=.25 # share of frames whose colour channels are permuted
+        channel_swap=.25, # share of frames whose colour channels are permuted
+        roll=0., # up to so many degrees to either side, see `roll_camera`
+        gamma=0., # exponent between 1/(1 + gamma) and 1 + gamma
+        blur=0., # share of frames blurred with a sigma of up to 1.5 pixels
+        cut_depth=0., # share of frames with depth painted into a rectangle, see `cut_depth`
+        cut_size=.75, # of that rectangle: largest share of the room right of and below its corner
+        max_depth=10. # metres that are white in it
     ):
         self.flip, self.zoom = flip, tuple(zoom or (1., 1.))
         self.brightness, self.contrast, self.saturation, self.channel_swap = brightness, contrast, saturation, channel_swap
+        self.roll, self.gamma, self.blur, self.cut_depth, self.cut_size, self.max_depth = roll, gamma, blur, cut_depth, cut_size, max_depth
         if len(self.zoom) != 2 or not 1 <= self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"zoom must be (least, most) with 1 <= least <= most, not {zoom}")
-        for n in ('brightness', 'contrast', 'saturation', 'channel_swap'):
+        for n in ('brightness', 'contrast', 'saturation', 'channel_swap', 'gamma', 'blur', 'cut_depth', 'cut_size'):
             if not 0 <= getattr(self, n) <= 1: raise ValueError(f"{n} must be between 0 and 1, not {getattr(self, n)}")
+        if not 0 <= roll <= 45: raise ValueError(f"roll must be between 0 and 45 degrees, not {roll}")
+        if not max_depth > 0: raise ValueError(f"max_depth must be above 0 metres, not {max_depth}")
 
     def __call__(self, rgb, depth, rng):
         flip, zoom, x, y, b, c, s, swap = rng.random(8)
@@ -310,11 +358,23 @@ class Augment:
         if zoom > 1: rgb, depth = crop_zoom(np.ascontiguousarray(rgb), depth, zoom, x, y)
         m = color_matrix(cv2.mean(np.ascontiguousarray(rgb))[:3], (2*b - 1)*self.brightness, 1 + (2*c - 1)*self.contrast,
                          1 + (2*s - 1)*self.saturation, order if swap < self.channel_swap else (0, 1, 2))
-        return cv2.transform(np.ascontiguousarray(rgb), m), depth
+        rgb = cv2.transform(np.ascontiguousarray(rgb), m)
+        return self._more(rgb, depth, *rng.random(9)) if self.roll or self.gamma or self.blur or self.cut_depth else (rgb, depth)
 
     def __repr__(self): return f"Augment({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
 
-# %% ../nbs/02_data.ipynb #96
+# %% ../nbs/02_data.ipynb #105
+@patch
+def _more(self:Augment, rgb, depth, turn, g, blur, sigma, cut, *place):
+    "What is off by default, with its nine random numbers."
+    if self.roll: rgb, depth = roll_camera(rgb, depth, (2*turn - 1)*self.roll)
+    if self.gamma: rgb = gamma_curve(rgb, (1 + self.gamma)**(2*g - 1))
+    if blur < self.blur: rgb = cv2.GaussianBlur(rgb, (0, 0), .3 + 1.2*sigma)
+    left, top, w, h = place
+    if cut < self.cut_depth: rgb = cut_depth(rgb, depth, left, top, w*self.cut_size, h*self.cut_size, self.max_depth)
+    return rgb, depth
+
+# %% ../nbs/02_data.ipynb #115
 class _Rows:
     "Rows of a manifest by number, as dicts of what `load_frame` needs, made when asked for."
     def __init__(self, df): self.columns = {c: df[c].array for c in ('image', 'depth', 'mask', 'depth_scale')}
@@ -327,7 +387,7 @@ def _problem(row, why):
     named = {why.find(str(p)): str(p) for p in (row['image'], row['depth'], row['mask']) if p and str(p) in why}
     return dict(file=named[min(named)] if named else row['image'], why=why)
 
-# %% ../nbs/02_data.ipynb #98
+# %% ../nbs/02_data.ipynb #117
 class _Files:
     "Frames decoded anew at each access."
     def __init__(self, rows, kept, settings): self.rows, self.kept, self.settings = rows, kept, settings
@@ -348,7 +408,7 @@ class _Cached:
         idx = self.kept[idx]
         return self.maps[0][idx], np.minimum(self.maps[1][idx]*self.step, self.max_depth)     # rounding stays within the range
 
-# %% ../nbs/02_data.ipynb #100
+# %% ../nbs/02_data.ipynb #119
 def _open_frames(df, settings, cache, on_error, progress):
     "Where frames come from, the positions of the usable rows, and the problems as a list of dicts."
     rows = _Rows(df)
@@ -369,7 +429,7 @@ def _open_frames(df, settings, cache, on_error, progress):
     frames = _Cached(path, meta, kept, settings['max_depth']) if cache else _Files(rows, kept, settings)
     return frames, kept, [_problem(rows[i], why) for i, why in problems]
 
-# %% ../nbs/02_data.ipynb #104
+# %% ../nbs/02_data.ipynb #123
 class DepthDataset(keras.utils.PyDataset):
     """Batches of a manifest for `fit`, `evaluate`, `predict`: x uint8 RGB (B, h, w, 3), y float32 metres (B, h, w, 1), 0 = no measurement.
 
@@ -408,7 +468,7 @@ class DepthDataset(keras.utils.PyDataset):
 
     def __len__(self): return math.ceil(len(self.manifest)/self.batch_size)
 
-# %% ../nbs/02_data.ipynb #105
+# %% ../nbs/02_data.ipynb #124
 def _check_options(size, batch_size, min_depth, max_depth, seed, resize, on_error):
     "`ValueError` naming the option of `DepthDataset` that makes no sense."
     if len(size) != 2 or min(size) < 1: raise ValueError(f"size must be (height, width) in pixels, not {size}")
@@ -419,7 +479,7 @@ def _check_options(size, batch_size, min_depth, max_depth, seed, resize, on_erro
     if resize not in RESIZE_MODES: raise ValueError(f"resize must be one of {RESIZE_MODES}, not {resize!r}")
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
 
-# %% ../nbs/02_data.ipynb #107
+# %% ../nbs/02_data.ipynb #126
 @patch(as_prop=True)
 def epoch(self:DepthDataset):
     "Number of the current epoch. Order and augmentation depend on it, the seed and the row alone. Set it to go on with a stopped training."
@@ -444,7 +504,7 @@ def _batch(self:DepthDataset, i):
     epoch, order = self._state
     return epoch, order[i%len(self)*self.batch_size:][:self.batch_size]
 
-# %% ../nbs/02_data.ipynb #113
+# %% ../nbs/02_data.ipynb #132
 @patch
 def __getitem__(self:DepthDataset, i):
     "Batch `i` of the current epoch: x uint8 (B, h, w, 3) and y float32 (B, h, w, 1), or (B, h, w, 4) with `guide`."
@@ -461,7 +521,7 @@ def __repr__(self:DepthDataset):
     return (f"DepthDataset({len(self.manifest)} frames of {self.manifest.scene.nunique()} scenes, {self.size[0]} x {self.size[1]}, "
             f"{len(self)} batches of {self.batch_size}, {self.min_depth:g} to {self.max_depth:g} m, {len(self.problems)} skipped)")
 
-# %% ../nbs/02_data.ipynb #121
+# %% ../nbs/02_data.ipynb #140
 @patch
 def as_is(self:DepthDataset):
     "The same frames in the order of the manifest, not shuffled, not augmented, without guide: what scores and baselines are made on."
@@ -469,7 +529,7 @@ def as_is(self:DepthDataset):
     ds.shuffle, ds.augment, ds.guide, ds.epoch = False, None, False, 0
     return ds
 
-# %% ../nbs/02_data.ipynb #125
+# %% ../nbs/02_data.ipynb #144
 @patch(as_prop=True)
 def cameras(self:DepthDataset):
     "`Intrinsics` of each row of `.manifest` at the fitted size, None where the manifest has no camera. Before augmentation."
@@ -479,7 +539,7 @@ def cameras(self:DepthDataset):
         return fit_camera(Intrinsics(r.fx, r.fy, r.cx, r.cy, width, height), self.size, self.resize)
     return [one(r) for r in self.manifest.itertuples()]
 
-# %% ../nbs/02_data.ipynb #131
+# %% ../nbs/02_data.ipynb #150
 @patch
 def on_epoch_begin(self:DepthDataset):
     "Called by Keras when an epoch begins."
@@ -490,7 +550,7 @@ def on_epoch_end(self:DepthDataset):
     "Called by Keras after an epoch, and by `fit` once more before the first. Goes to the next epoch if one had begun."
     if self._running: self._running, self.epoch = False, self.epoch + 1
 
-# %% ../nbs/02_data.ipynb #139
+# %% ../nbs/02_data.ipynb #158
 class FollowEpoch(keras.callbacks.Callback):
     "Callback that sets `dataset.epoch` to Keras' own number at the beginning of each epoch, whatever happened before."
     def __init__(self,
