@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_MODEL', 'network_size', 'training_size', 'as_photo', 'compiled', 'training_focal', 'DepthEstimator',
-           'predict_depth', 'show_depth', 'pack_weights', 'weights_folder', 'pretrained', 'to_millimetres',
-           'save_depth']
+           'predict_depth', 'show_depth', 'pack_weights', 'weights_folder', 'pretrained', 'pretrained_file',
+           'to_millimetres', 'save_depth']
 
 # %% ../nbs/09_inference.ipynb #4
 import hashlib, importlib.resources, json, math, numbers, os, shutil, tempfile, threading, warnings, zipfile
@@ -229,7 +229,7 @@ def pretrained(folder=None # another folder than `weights_folder()`
     return sorted(p.stem for p in Path(folder or weights_folder()).glob('*.keras') if p.with_suffix('.json').exists())
 
 # %% ../nbs/09_inference.ipynb #101
-def _verified(name, folder=None): # Path
+def pretrained_file(name, folder=None): # Path
     "Path of a model that comes with the library; `ValueError` for an unknown name (with the list of names) or a damaged file."
     folder, names = Path(folder or weights_folder()), pretrained(folder)
     if name not in names:
@@ -250,7 +250,7 @@ def from_pretrained(cls:DepthEstimator,
                     **kwargs, # see `DepthEstimator`
     ): # DepthEstimator
     "A trained model that comes with the library, checked and ready; no network. `ValueError` for an unknown name or a damaged file."
-    return cls(_verified(name, folder), **kwargs)
+    return cls(pretrained_file(name, folder), **kwargs)
 
 # %% ../nbs/09_inference.ipynb #111
 def to_millimetres(depth # (H, W) metres, 0 = no measurement
