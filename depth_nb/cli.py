@@ -194,7 +194,7 @@ def train(
     history = fit(model, tr, va, epochs=epochs, loss=terms, learning_rate=learning_rate, run_dir=out, resume=not fresh, seed=seed,
                   mixed_precision=mixed_precision, optimizer=optimizer, info=dict(train_scenes=sorted(set(tr.manifest.scene))))
     print(f"trained {len(history)} epochs in {history.seconds.sum()/60:.1f} minutes; the best epoch is in {Path(out)/'best.keras'}")
-    print(_table({model.name: load_model(Path(out)/'best.keras')}, tr, va, out, min_depth, max_depth, crop))
+    print(_table({'U-Net' if encoder == 'unet' else model.name: load_model(Path(out)/'best.keras')}, tr, va, out, min_depth, max_depth, crop))
 
 # %% ../nbs/91_cli.ipynb #42
 def _report_skipped(*datasets):
