@@ -264,11 +264,11 @@ def crop_zoom(
 ):
     """Cut out a window of 1/zoom and enlarge it to the full size; depth is divided by `zoom`, so the focal length stays what it was.
 
-    Picture linear, depth from the stored pixel at each centre. Formula: label scale of Metric3D, Yin et al., ICCV 2023."""
+    Picture cubic, depth from the stored pixel at each centre. Formula: label scale of Metric3D, Yin et al., ICCV 2023."""
     if not zoom >= 1: raise ValueError(f"zoom must be 1 or more, not {zoom}: outside of the picture nothing is known")
     (h, w), (top, left) = depth.shape, (y*depth.shape[0]*(1 - 1/zoom), x*depth.shape[1]*(1 - 1/zoom))
     back = np.float64([[1/zoom, 0, .5/zoom - .5 + left], [0, 1/zoom, .5/zoom - .5 + top]])      # new pixel centre to old
-    rgb = cv2.warpAffine(rgb, back, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    rgb = cv2.warpAffine(rgb, back, (w, h), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
     i, j = (np.minimum(((np.arange(n) + .5)/zoom + o).astype(np.intp), n - 1) for n, o in ((h, top), (w, left)))
     return rgb, depth[np.ix_(i, j)]/np.float32(zoom)
 
@@ -294,7 +294,7 @@ def roll_camera(
     "Turn about the middle of the picture, as a camera does that rolls about its axis: depth is moved, its values stay, new corners have none."
     h, w = depth.shape
     m = cv2.getRotationMatrix2D(((w - 1)/2, (h - 1)/2), degrees, 1.)
-    rgb = cv2.warpAffine(np.ascontiguousarray(rgb), m, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rgb = cv2.warpAffine(np.ascontiguousarray(rgb), m, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return rgb, cv2.warpAffine(np.ascontiguousarray(depth), m, (w, h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
 # %% ../nbs/02_data.ipynb #96
@@ -338,14 +338,16 @@ class Augment:
         blur=0., # share of frames blurred with a sigma of up to 1.5 pixels
         cut_depth=0., # share of frames with depth painted into a rectangle, see `cut_depth`
         cut_size=.75, # of that rectangle: largest share of the room right of and below its corner
-        max_depth=10. # metres that are white in it
+        max_depth=10., # metres that are white in it
+        zoom_share=1. # share of frames that are zoomed at all
     ):
         self.flip, self.zoom = flip, tuple(zoom or (1., 1.))
         self.brightness, self.contrast, self.saturation, self.channel_swap = brightness, contrast, saturation, channel_swap
         self.roll, self.gamma, self.blur, self.cut_depth, self.cut_size, self.max_depth = roll, gamma, blur, cut_depth, cut_size, max_depth
+        self.zoom_share = zoom_share
         if len(self.zoom) != 2 or not 1 <= self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"zoom must be (least, most) with 1 <= least <= most, not {zoom}")
-        for n in ('brightness', 'contrast', 'saturation', 'channel_swap', 'gamma', 'blur', 'cut_depth', 'cut_size'):
+        for n in ('brightness', 'contrast', 'saturation', 'channel_swap', 'gamma', 'blur', 'cut_depth', 'cut_size', 'zoom_share'):
             if not 0 <= getattr(self, n) <= 1: raise ValueError(f"{n} must be between 0 and 1, not {getattr(self, n)}")
         if not 0 <= roll <= 45: raise ValueError(f"roll must be between 0 and 45 degrees, not {roll}")
         if not max_depth > 0: raise ValueError(f"max_depth must be above 0 metres, not {max_depth}")
@@ -354,7 +356,7 @@ class Augment:
         flip, zoom, x, y, b, c, s, swap = rng.random(8)
         order = rng.permutation(3)
         if self.flip and flip < .5: rgb, depth = rgb[:, ::-1], depth[:, ::-1]
-        zoom = self.zoom[0] + zoom*(self.zoom[1] - self.zoom[0])
+        zoom = self.zoom[0] + zoom/self.zoom_share*(self.zoom[1] - self.zoom[0]) if zoom < self.zoom_share else 1
         if zoom > 1: rgb, depth = crop_zoom(np.ascontiguousarray(rgb), depth, zoom, x, y)
         m = color_matrix(cv2.mean(np.ascontiguousarray(rgb))[:3], (2*b - 1)*self.brightness, 1 + (2*c - 1)*self.contrast,
                          1 + (2*s - 1)*self.saturation, order if swap < self.channel_swap else (0, 1, 2))
@@ -450,12 +452,13 @@ class DepthDataset(keras.utils.PyDataset):
         cache=None, # folder for decoded frames, True for one in `data_home()`, None to decode every time
         on_error='raise', # 'raise', or 'skip' bad frames and list them in `.problems`
         workers=1, # threads that Keras prepares batches with
-        progress=True # show a bar while frames are read
+        progress=True, # show a bar while frames are read
+        source=None # (height, width) at which frames are kept and augmented before they shrink to `size`; None: `size` itself
     ):
         super().__init__(workers=workers)
-        size = tuple(int(n) for n in size)
-        _check_options(size, batch_size, min_depth, max_depth, seed, resize, on_error)
-        settings = dict(size=size, resize=resize, min_depth=float(min_depth), max_depth=float(max_depth))
+        size, source = (tuple(int(n) for n in s) for s in (size, source or size))
+        _check_options(size, source, batch_size, min_depth, max_depth, seed, resize, on_error)
+        settings = dict(size=source, resize=resize, min_depth=float(min_depth), max_depth=float(max_depth))
         df = check_manifest(manifest).reset_index(drop=True)
         self._frames, kept, problems = _open_frames(df, settings, cache, on_error, progress)
         self.problems = pd.DataFrame(problems, columns=['file', 'why'])
@@ -463,15 +466,17 @@ class DepthDataset(keras.utils.PyDataset):
         if problems: warnings.warn(f"{len(problems)} of {len(df)} frames were skipped, see .problems: {self.problems.why[0]}", stacklevel=2)
         self.manifest, self.size, self.batch_size, self.shuffle = df.iloc[kept].reset_index(drop=True) if problems else df, size, batch_size, shuffle
         self.augment, self.guide, self.resize, self.seed = augment, guide, resize, seed
-        self.min_depth, self.max_depth = min_depth, max_depth
+        self.min_depth, self.max_depth, self.source = min_depth, max_depth, source
         self.epoch, self._running = 0, False
 
     def __len__(self): return math.ceil(len(self.manifest)/self.batch_size)
 
 # %% ../nbs/02_data.ipynb #124
-def _check_options(size, batch_size, min_depth, max_depth, seed, resize, on_error):
+def _check_options(size, source, batch_size, min_depth, max_depth, seed, resize, on_error):
     "`ValueError` naming the option of `DepthDataset` that makes no sense."
     if len(size) != 2 or min(size) < 1: raise ValueError(f"size must be (height, width) in pixels, not {size}")
+    if len(source) != 2 or source[0] < size[0] or source[1] < size[1]:
+        raise ValueError(f"source must be (height, width) in pixels, not smaller than the size {size}; got {source}")
     if batch_size != int(batch_size) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number of frames, 1 or more, not {batch_size}")
     if not 0 <= min_depth < max_depth: raise ValueError(f"need 0 <= min_depth < max_depth in metres, not {min_depth} and {max_depth}")
@@ -513,6 +518,7 @@ def __getitem__(self:DepthDataset, i):
     if self.augment:
         for k, j in enumerate(idx): x[k], d[k] = self.augment(x[k], d[k], np.random.default_rng([self.seed, epoch, 1 + int(j)]))
         d[d < self.min_depth] = 0
+    if self.source != self.size: x, d = (np.stack([f(a, self.size) for a in b]) for f, b in ((resize_image, x), (resize_depth, d)))
     y = d[..., None]
     return x, np.concatenate([y, x.astype(np.float32)/255], -1) if self.guide else y
 
@@ -536,10 +542,10 @@ def cameras(self:DepthDataset):
     def one(r):
         if not np.isfinite([r.fx, r.fy, r.cx, r.cy]).all(): return None
         width, height = _image_size(r.image) or read_image(r.image).shape[1::-1]
-        return fit_camera(Intrinsics(r.fx, r.fy, r.cx, r.cy, width, height), self.size, self.resize)
+        return fit_camera(Intrinsics(r.fx, r.fy, r.cx, r.cy, width, height), self.source, self.resize).resized(*self.size[::-1])
     return [one(r) for r in self.manifest.itertuples()]
 
-# %% ../nbs/02_data.ipynb #150
+# %% ../nbs/02_data.ipynb #154
 @patch
 def on_epoch_begin(self:DepthDataset):
     "Called by Keras when an epoch begins."
@@ -550,7 +556,7 @@ def on_epoch_end(self:DepthDataset):
     "Called by Keras after an epoch, and by `fit` once more before the first. Goes to the next epoch if one had begun."
     if self._running: self._running, self.epoch = False, self.epoch + 1
 
-# %% ../nbs/02_data.ipynb #158
+# %% ../nbs/02_data.ipynb #162
 class FollowEpoch(keras.callbacks.Callback):
     "Callback that sets `dataset.epoch` to Keras' own number at the beginning of each epoch, whatever happened before."
     def __init__(self,
