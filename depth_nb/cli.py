@@ -102,13 +102,8 @@ def train_val(
     seed:int=0,      # Seed of the split
 )->tuple: # Training manifest, validation manifest
     "Training and validation rows of a manifest, split by scene. Raises `ValueError` when scenes leak or a side is empty."
-    from depth_nb.data import check_split, split_by_scene
-    if not {'train','val'} <= set(df['split']):
-        rest = df[df['split'] != 'test'].reset_index(drop=True)
-        if not len(rest): raise ValueError("all frames belong to the split 'test'; there is nothing to train on")
-        df = split_by_scene(rest, val=val, seed=seed)
-    check_split(df)
-    return df[df['split'] == 'train'].reset_index(drop=True), df[df['split'] == 'val'].reset_index(drop=True)
+    from depth_nb.experiments import split_frames
+    return split_frames(df, val, seed)
 
 # %% ../nbs/91_cli.ipynb #32
 def demo(

@@ -7,7 +7,6 @@ __all__ = ['DECODERS', 'conv_block', 'context', 'join', 'light', 'tiny', 'unet_d
 
 # %% ../nbs/03_4_decoders.ipynb #4
 import inspect
-import keras
 from keras import layers
 from .blocks import up_block, up_projection, fast_up_projection, separable_block
 

@@ -4,25 +4,25 @@
 
 # %% auto #0
 __all__ = ['BASE', 'RECIPES', 'SCORE_SIZE', 'NYU_CAMERA', 'Recipe', 'differences', 'split_frames', 'recipe_data', 'recipe_model',
-           'recipe_optimizer', 'AtSize', 'recipe_scores', 'recipe_confidence', 'get_recipe', 'run_recipe',
-           'read_results', 'pack_run', 'experiments_table', 'show_experiments']
+           'recipe_optimizer', 'AtSize', 'recipe_answers', 'recipe_scores', 'recipe_confidence', 'get_recipe',
+           'run_recipe', 'read_results', 'pack_run', 'experiments_table', 'show_experiments']
 
 # %% ../nbs/11_experiments.ipynb #4
-import dataclasses, json, math, os, platform, time
+import dataclasses, json, os, platform
 from dataclasses import dataclass
 from pathlib import Path
-import cv2, keras, numpy as np, pandas as pd
+import keras, numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 from . import __version__
 from .camera import Intrinsics
 from .confidence import ause, calibrate, confidence, flip_disagreement, sparsification
-from .data import Augment, DepthDataset, check_split, resize_image, split_by_scene
+from .data import Augment, DepthDataset, check_split, split_by_scene
 from .inference import pack_weights
 from .losses import DepthLoss
-from .metrics import ConstantDepth, MeanDepthMap, evaluate
+from .metrics import Summary, evaluate
 from .models import depth_model, load_model, unet
 from .training import adamw, fit, replacing
-from .transfer import distill, freeze, layerwise_adamw
+from .transfer import ask_teacher, distill, freeze, layerwise_adamw
 
 # %% ../nbs/11_experiments.ipynb #7
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class Recipe:
     channel_swap:float=.25           # augmentation: share of frames with permuted channels
     roll:float=0.                    # augmentation: camera rolled by up to so many degrees
     cut_depth:float=0.               # augmentation: share of frames with a CutDepth rectangle
+    gamma:float=0.                   # augmentation: exponent of brightness between 1/(1 + gamma) and 1 + gamma
+    blur:float=0.                    # augmentation: share of frames that are blurred
+    zoom_share:float=1.              # augmentation: share of frames that are zoomed at all
+    source:tuple=()                  # (height, width) at which training frames are kept and zoomed before they shrink to `size`; (): `size`
     init:str=''                      # recipe whose trained weights to start from
     teachers:tuple=()                # recipes whose averaged predictions to learn from
     distill:float=.5                 # weight of the teachers' predictions against the measured depth
@@ -89,27 +93,43 @@ RECIPES = {
     'loss_silog85': _loss(silog=1., lam=.85), 'loss_silog50': _loss(silog=1., lam=.5), 'loss_log_l1': _loss(log_l1=1.),
     'loss_silog50_gradient': _loss(silog=1., gradient=.5, lam=.5),
     'loss_log_l1_gradient': _loss(log_l1=1., gradient=.5), 'loss_all': _loss(silog=1., gradient=.5, ssim=.5, lam=.85),
+    'loss_abs_rel_gradient': _loss(abs_rel=1., gradient=.5), 'loss_abs_rel_silog50_gradient': _loss(abs_rel=1., silog=.5, gradient=.5),
     # what moves, and how fast
     'frozen': _but(freeze=32), 'unfrozen': _but(freeze=0), 'batch_norm_moves': _but(freeze_bn=False),
     'encoder_lr_1': _but(encoder_lr=1.), 'encoder_lr_.3': _but(encoder_lr=.3), 'layer_decay': _but(encoder_lr=.3, layer_decay=.6, freeze=0),
     'no_ema': _but(ema=0.),
     # augmentation
     'aug_none': _but(flip=False, zoom=1., color=0., channel_swap=0.), 'aug_flip': _but(zoom=1., color=0., channel_swap=0.),
-    'aug_zoom2': _but(zoom=2.), 'aug_cutdepth': _but(cut_depth=.5), 'aug_roll': _but(roll=8.),
-    # the model in the box
-    'nyu_lite0': _but(size=(192, 256), epochs=60, batch_size=16, learning_rate=1.5e-3, encoder_lr=.3, roll=5.,
-                      loss=(('log_l1', 1.), ('silog', .5), ('gradient', .5))),
+    'aug_zoom2': _but(zoom=2.), 'aug_sharp': _but(source=(240, 320)), 'aug_cutdepth': _but(cut_depth=.5), 'aug_roll': _but(roll=8.),
     # other knowledge
     'rooms': _but(rooms=200, freeze=0, encoder_lr=.3), 'rooms_first': _but(init='rooms'),
+    'distilled': _but(teachers=('lite2',)),
 }
 
-# %% ../nbs/11_experiments.ipynb #17
+# %% ../nbs/11_experiments.ipynb #15
+_TERMS = (('log_l1', 1.), ('silog', .5), ('gradient', .5))
+_LONG = Recipe(size=(192, 256), source=(240, 320), epochs=36, batch_size=16, learning_rate=1.5e-3, zoom_share=.75, blur=.2,
+               loss=(('abs_rel', 1.), *_TERMS[1:]))
+def _long(**k): return dataclasses.replace(_LONG, **k)
+
+RECIPES |= {
+    'nyu_lite0': _LONG, # the model in the box
+    'long_encoder_lr_.3': _long(encoder_lr=.3), 'long_log_l1_still': _long(loss=_TERMS, encoder_lr=.04, freeze_depthwise=True),
+    'long_strong': _long(loss=_TERMS, zoom=1.6, zoom_share=.9, roll=6., blur=.3, gamma=.2, color=1.3, weight_decay=.05),
+    'long_then_larger': _long(loss=_TERMS, init='nyu_lite0', size=(240, 320), source=(), epochs=14, learning_rate=6e-4),
+}
+
+# %% ../nbs/11_experiments.ipynb #19
 def split_frames(
     df:pd.DataFrame, # manifest
-    val:float=.15, # share of frames for validation, by scene
+    val:float=.15, # share of frames for validation, by scene, if the manifest has no split of its own
+    seed:int=0, # of that split
 )->tuple: # training rows, validation rows
-    "Training and validation rows: the manifest's own split if it has one, else `split_by_scene` with seed 0."
-    if not {'train', 'val'} <= set(df.split): df = split_by_scene(df[df.split != 'test'].reset_index(drop=True), val=val, seed=0)
+    "Training and validation rows of a manifest, split by scene. `ValueError` when scenes leak or a side is empty."
+    if not {'train', 'val'} <= set(df.split):
+        rest = df[df.split != 'test'].reset_index(drop=True)
+        if not len(rest): raise ValueError("all frames belong to the split 'test'; there is nothing to train on")
+        df = split_by_scene(rest, val=val, seed=seed)
     check_split(df)
     return tuple(df[df.split == s].reset_index(drop=True) for s in ('train', 'val'))
 
@@ -122,11 +142,12 @@ def recipe_data(
     "The training data of a recipe."
     c = recipe.color
     augment = Augment(flip=recipe.flip, zoom=(1., recipe.zoom), brightness=.15*c, contrast=.3*c, saturation=.4*c,
-                      channel_swap=recipe.channel_swap, roll=recipe.roll, cut_depth=recipe.cut_depth)
-    return DepthDataset(df, size=recipe.size, batch_size=recipe.batch_size, max_depth=10., shuffle=True, augment=augment, seed=seed,
-                        cache=True, **options)
+                      channel_swap=recipe.channel_swap, roll=recipe.roll, cut_depth=recipe.cut_depth, gamma=recipe.gamma, blur=recipe.blur,
+                      zoom_share=recipe.zoom_share)
+    return DepthDataset(df, size=recipe.size, source=recipe.source or None, batch_size=recipe.batch_size, max_depth=10., shuffle=True,
+                        augment=augment, seed=seed, cache=True, **options)
 
-# %% ../nbs/11_experiments.ipynb #21
+# %% ../nbs/11_experiments.ipynb #23
 def recipe_model(
     recipe:Recipe, # decides the model
 )->keras.Model: # RGB 0..255 -> metres
@@ -147,7 +168,7 @@ def recipe_optimizer(
     return layerwise_adamw(model, schedule, encoder_lr=recipe.encoder_lr, decay=recipe.layer_decay, weight_decay=recipe.weight_decay,
                            ema=recipe.ema or None, clipnorm=1.)
 
-# %% ../nbs/11_experiments.ipynb #25
+# %% ../nbs/11_experiments.ipynb #27
 class AtSize:
     "A model that works at a size of its own: `predict(x)` resizes the pictures, predicts, and enlarges the depth again."
     def __init__(self,
@@ -157,61 +178,62 @@ class AtSize:
 
     def predict(self, x):
         "Depth (B, H, W) float32 in metres of pictures (B, H, W, 3)."
-        small = np.stack([resize_image(np.ascontiguousarray(i), self.size) for i in x])
-        d = np.mean([keras.ops.convert_to_numpy(m.predict_on_batch(small))[..., 0] for m in self.models], 0)
-        return np.stack([cv2.resize(i, x.shape[2:0:-1], interpolation=cv2.INTER_LINEAR) for i in d])
+        return np.mean([ask_teacher((m, self.size), x, flip=False) for m in self.models], 0)
 
-# %% ../nbs/11_experiments.ipynb #28
+# %% ../nbs/11_experiments.ipynb #31
 SCORE_SIZE = (240, 320)
-def recipe_scores(
+def recipe_answers(
     model, # keras model or several
     recipe:Recipe, # decides the size
-    val:pd.DataFrame, # validation rows
-    flip:bool=True, # average with the mirrored picture
+    rows:pd.DataFrame, # frames to look at
     size:tuple=SCORE_SIZE, # of the measured depth
-    crop='eigen', # see `evaluate`
-)->tuple: # frames, Summary
-    "Scores on validation frames at one size for all: Eigen crop, 10 m cap, mean over images."
-    ds = DepthDataset(val, size=size, batch_size=8, max_depth=10., cache=True, progress=False)
-    return evaluate(AtSize(model, recipe.size), ds, crop=crop, flip=flip, verbose=0)
+)->tuple: # dataset; answers for the pictures and for their mirror images, turned back, both (N, H, W) metres
+    "What a model says about frames and about their mirror images."
+    ds, net = DepthDataset(rows, size=size, batch_size=8, max_depth=10., cache=True, progress=False), AtSize(model, recipe.size)
+    pairs = [(net.predict(x), net.predict(x[:, :, ::-1])[:, :, ::-1]) for x in (ds[i][0] for i in range(len(ds)))]
+    return ds, *(np.concatenate(p) for p in zip(*pairs))
 
-# %% ../nbs/11_experiments.ipynb #32
+def recipe_scores(
+    answers:tuple, # from `recipe_answers`
+    crop='eigen', # see `evaluate`
+)->dict: # 'flip': mean of both answers; 'plain': the first alone; 'median': as 'flip', each picture with its median set right; Summary of each
+    "Scores with a 10 m cap, mean over images."
+    ds, plain, mirrored = answers
+    score = lambda depth, flip, **k: Summary((s := evaluate(depth, ds, crop=crop, verbose=0, **k)[1]).means, s.protocol | dict(flip=flip))
+    both = (plain + mirrored)/2
+    return dict(flip=score(both, True), plain=score(plain, False), median=score(both, True, align='median'))
+
+# %% ../nbs/11_experiments.ipynb #35
 def recipe_confidence(
-    model, # keras model or several
-    recipe:Recipe, # decides the size
-    val:pd.DataFrame, # validation rows
-    size:tuple=SCORE_SIZE, # of the measured depth
+    answers:tuple, # from `recipe_answers`
 )->tuple: # floor and slope for `confidence`; sparsification: removed, error, oracle (lists), and ause relative to chance
     "How flip disagreement becomes confidence, fitted on validation frames, and how well it ranks their relative errors."
-    ds, net = DepthDataset(val, size=size, batch_size=8, max_depth=10., cache=True, progress=False), AtSize(model, recipe.size)
-    truth, depth, apart = [], [], []
-    for i in range(len(ds)):
-        x, y = ds[i]
-        a, b = net.predict(x), net.predict(x[:, :, ::-1])[:, :, ::-1]
-        truth += list(y[..., 0]); depth += list((a + b)/2); apart += [flip_disagreement(p, q) for p, q in zip(a, b)]
-    fitted, t, d = calibrate(truth, depth, apart), np.stack(truth), np.stack(depth)
+    ds, plain, mirrored = answers
+    t, d = np.concatenate([ds[i][1][..., 0] for i in range(len(ds))]), (plain + mirrored)/2
+    apart = [flip_disagreement(p, q) for p, q in zip(plain, mirrored)]
+    fitted = calibrate(list(t), list(d), apart)
     error, sure = np.where(t > 0, abs(d - t)/np.maximum(t, 1e-3), np.nan), np.stack([confidence(u, **fitted) for u in apart])
     curve = {k: v.round(4).tolist() for k, v in sparsification(error, sure, steps=25).items()}
     return fitted, {**curve, 'ause': ause(error, sure, relative=True)}
 
-# %% ../nbs/11_experiments.ipynb #36
+# %% ../nbs/11_experiments.ipynb #39
 def _needs(recipe): return [n for n in (recipe.init, *recipe.teachers) if n]
 
 def _run_name(name, seed, all_frames): return f'{name}-seed{seed}' + '-all'*all_frames
 
-def _rooms_frames(recipe, seed):
+def _rooms_frames(recipe):
     "Rendered rooms in the place of real frames, at the recipe's size."
     from depth_nb.download import rooms
-    return rooms(n_rooms=recipe.rooms, views=4, size=recipe.size, seed=seed)
+    return rooms(n_rooms=recipe.rooms, views=4, size=recipe.size)
 
-# %% ../nbs/11_experiments.ipynb #37
+# %% ../nbs/11_experiments.ipynb #40
 def _prepare(recipe, df, out, seed, all_frames, verbose):
     "Training data, validation rows and model of a run; trains first what the recipe builds upon."
     train, val = split_frames(df)
     train = df.reset_index(drop=True) if all_frames else train
     done = {n: run_recipe(n, df, out, seed, all_frames, verbose) for n in _needs(recipe)}
     models = {n: load_model(r['folder']/'last.keras') for n, r in done.items()}
-    ds = recipe_data(recipe, _rooms_frames(recipe, 0) if recipe.rooms else train, seed, progress=bool(verbose))
+    ds = recipe_data(recipe, _rooms_frames(recipe) if recipe.rooms else train, seed, progress=bool(verbose))
     keras.utils.set_random_seed(seed)
     model = recipe_model(recipe)
     if recipe.init: model.set_weights(models[recipe.init].get_weights())
@@ -228,7 +250,7 @@ def _result(name, recipe, seed, all_frames, scores, sure, model, seconds):
                 + ' --all_frames'*all_frames, depth_nb=__version__, keras=keras.version(), backend=keras.backend.backend(),
                 cores=os.cpu_count(), machine=platform.machine())
 
-# %% ../nbs/11_experiments.ipynb #38
+# %% ../nbs/11_experiments.ipynb #41
 def get_recipe(name):
     "A recipe by name, or the recipe itself. `ValueError` with the names there are."
     if isinstance(name, Recipe): return name
@@ -242,7 +264,8 @@ def run_recipe(
     seed:int=0, # of weights, order and augmentation
     all_frames:bool=False, # train on validation frames as well: for a final model, whose scores here then mean nothing
     verbose:int=1, # 1: progress, 0: silent
-    **scoring, # for `recipe_scores`
+    size:tuple=SCORE_SIZE, # of the measured depth for scores
+    crop='eigen', # see `evaluate`
 )->dict: # the content of result.json, and `folder`
     "Train and score a recipe; a run interrupted goes on, a finished one is only read. `ValueError` for an unknown name or other settings."
     recipe, name = get_recipe(name), name if isinstance(name, str) else 'own'
@@ -254,23 +277,24 @@ def run_recipe(
                   learning_rate=recipe.learning_rate, optimizer=lambda m, s: recipe_optimizer(recipe, m, s), run_dir=folder, seed=seed,
                   mixed_precision=recipe.encoder != 'unet' and 'decoder', verbose=verbose, info=dict(recipe=dataclasses.asdict(recipe), size=recipe.size))
     final = load_model(folder/'last.keras')
-    scores = {k: recipe_scores(final, recipe, val, flip=k == 'flip', **scoring)[1] for k in ('flip', 'plain')}
-    sure = recipe_confidence(final, recipe, val, scoring.get('size', SCORE_SIZE))
-    result = _result(name, recipe, seed, all_frames, scores, sure, model, history.seconds.sum())
+    answers, seen = (recipe_answers(final, recipe, rows, size) for rows in (val, ds.manifest[::max(1, len(ds.manifest)//len(val))]))
+    scores = recipe_scores(answers, crop) | dict(seen=recipe_scores(seen, crop)['flip'])
+    result = _result(name, recipe, seed, all_frames, scores, recipe_confidence(answers), model, history.seconds.sum())
     with replacing(folder/'result.json') as tmp: tmp.write_text(json.dumps(result, indent=1))
     return {**result, 'folder': folder}
 
-# %% ../nbs/11_experiments.ipynb #39
+# %% ../nbs/11_experiments.ipynb #42
 def _read_result(path, recipe):
     "A result from its file. `ValueError` if it was made with another recipe."
     try: result = json.loads(path.read_text())
     except ValueError as e: raise ValueError(f'{path} is damaged ({e}); delete it and run again, training is not repeated') from e
-    made, now = result['settings'], json.loads(json.dumps(dataclasses.asdict(recipe)))
-    if diff := [f'{k}: {made.get(k)!r} there, {v!r} here' for k, v in now.items() if made.get(k) != v]:
+    default, now = (json.loads(json.dumps(dataclasses.asdict(r))) for r in (Recipe(), recipe))
+    made = default | result['settings'] # fields that are younger than the run have their default
+    if diff := [f'{k}: {made[k]!r} there, {v!r} here' for k, v in now.items() if made[k] != v]:
         raise ValueError(f'{path} was made with another recipe ({"; ".join(diff)}). Move the folder away or choose another one with --out')
     return {**result, 'folder': path.parent}
 
-# %% ../nbs/11_experiments.ipynb #48
+# %% ../nbs/11_experiments.ipynb #51
 def read_results(
     folder, # with result.json files anywhere below, or with NAME.json files in it
 )->list: # of dicts
@@ -280,7 +304,7 @@ def read_results(
     if not results: raise FileNotFoundError(f'there are no results of runs below {folder}; make one with depth_nb experiment NAME')
     return results
 
-# %% ../nbs/11_experiments.ipynb #49
+# %% ../nbs/11_experiments.ipynb #52
 NYU_CAMERA = Intrinsics(518.86, 519.47, 325.58, 253.74, 640, 480).cropped(8, 8, 624, 464).resized(320, 240)
 
 def _card(result, siblings):
@@ -306,13 +330,13 @@ def pack_run(
     with replacing(log) as tmp: tmp.write_bytes((result['folder']/'history.csv').read_bytes())
     return [path, path.with_suffix('.json'), log]
 
-# %% ../nbs/11_experiments.ipynb #57
+# %% ../nbs/11_experiments.ipynb #60
 def _spread(x): return x.std(ddof=1) if len(x) > 1 else np.nan
 
 def experiments_table(
     results, # folder, or list of results
     metrics=('abs_rel', 'rmse', 'silog', 'delta1'), # columns
-    kind:str='flip', # 'flip': averaged with the mirrored picture; 'plain': not
+    kind:str='flip', # 'flip': averaged with the mirrored picture; 'plain': not; 'median': scale set right; 'seen': frames of the training
 )->pd.DataFrame: # one row per recipe, in the order of `RECIPES`
     "Scores of recipes, mean over seeds with the spread of AbsRel, training minutes and what was different from `base`."
     results = results if isinstance(results, list) else read_results(results)
@@ -325,7 +349,7 @@ def experiments_table(
     order = {n: i for i, n in enumerate(RECIPES)}
     return table.rename(columns=dict(parameters='M parameters')).loc[sorted(table.index, key=lambda n: order.get(n, len(order)))]
 
-# %% ../nbs/11_experiments.ipynb #61
+# %% ../nbs/11_experiments.ipynb #64
 def show_experiments(
     table:pd.DataFrame, # from `experiments_table`
     metric:str='abs_rel', # what to show

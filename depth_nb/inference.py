@@ -8,12 +8,13 @@ __all__ = ['DEFAULT_MODEL', 'network_size', 'training_size', 'as_photo', 'compil
            'to_millimetres', 'save_depth']
 
 # %% ../nbs/09_inference.ipynb #4
-import hashlib, importlib.resources, json, math, numbers, os, shutil, tempfile, threading, warnings, zipfile
+import importlib.resources, json, math, numbers, os, shutil, tempfile, threading, warnings, zipfile
 from functools import lru_cache
 from pathlib import Path
 import cv2, keras, numpy as np, matplotlib.pyplot as plt
 from .confidence import confidence, flip_disagreement
 from .data import read_image, resize_image
+from .fetch import checksum
 from .models import load_model, model_info, save_model
 from .training import replacing
 from .visualization import colorize, depth_range
@@ -193,8 +194,6 @@ def _deflate(src, # .keras file
             if name == 'metadata.json': data = json.dumps({k: v for k,v in json.loads(data).items() if k != 'date_saved'}).encode()
             b.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)
 
-def _sha256(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
 # %% ../nbs/09_inference.ipynb #91
 def pack_weights(model, # keras model, or the path of a .keras file, whose info is kept
                  path, # .keras file to write; NAME.json is written beside it
@@ -207,11 +206,11 @@ def pack_weights(model, # keras model, or the path of a .keras file, whose info 
     if not all(np.isfinite(w).all() for w in model.get_weights()): raise ValueError(f'{path}: the weights are not finite, so they are not packed')
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as tmp:
-        full, small = Path(tmp)/f'full.keras', Path(tmp)/'small.keras'
+        full, small = Path(tmp)/'full.keras', Path(tmp)/'small.keras'
         rounded = load_model(save_model(model, full)) # a copy; the caller's model keeps its weights
         rounded.set_weights([_half(w) for w in rounded.get_weights()])
         _deflate(save_model(rounded, full, **info), small)
-        about = dict(name=path.stem, sha256=_sha256(small), bytes=small.stat().st_size, weights='kernels rounded to half precision') | model_info(full)
+        about = dict(name=path.stem, sha256=checksum(small, 'sha256'), bytes=small.stat().st_size, weights='kernels rounded to half precision') | model_info(full)
         with replacing(path) as t: shutil.copyfile(small, t)
         with replacing(path.with_suffix('.json')) as t: t.write_text(json.dumps(about, indent=1))
     return path
@@ -238,7 +237,7 @@ def pretrained_file(name, folder=None): # Path
     path = folder/f'{name}.keras'
     try: wanted = json.loads((folder/f'{name}.json').read_text())['sha256']
     except (ValueError, KeyError, TypeError) as e: raise ValueError(f'{folder/name}.json is damaged: {e!r}. Install depth_nb again') from e
-    if (found := _sha256(path)) != wanted:
+    if (found := checksum(path, 'sha256')) != wanted:
         raise ValueError(f'{path} is damaged or of another version: its SHA-256 is {found[:12]}... and {name}.json says {wanted[:12]}.... Install depth_nb again')
     return path
 

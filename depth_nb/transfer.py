@@ -7,13 +7,13 @@ __all__ = ['freeze', 'LayerwiseAdamW', 'layerwise_adamw', 'split_model', 'weight
            'Distilled', 'distill', 'averaged']
 
 # %% ../nbs/07_transfer.ipynb #4
-import copy, hashlib, re
+import copy, hashlib
 import cv2, keras, numpy as np
 from keras import ops
 from fastcore.basics import GetAttr
 from tqdm.auto import tqdm
 from .data import resize_image
-from .encoders import encoder_stages
+from .encoders import encoder_stages, tap_layers
 from .metrics import predict_batch
 from .models import depth_range
 from .training import AveragedAdamW
@@ -82,9 +82,7 @@ def layerwise_adamw(model, # depth model, frozen as it shall be
 def split_model(model # depth model
     ): # (encoder: RGB -> {stride: features}, head: [RGB, features, ...] -> metres)
     "The two halves of a depth model, cut at its taps. They share all layers with it: who trains one of them trains the whole."
-    taps = {int(l.name[3:]): l.output for l in model.layers if re.fullmatch(r'tap\d+', l.name)}
-    if not taps: raise ValueError(f'{model.name} has no layers tap2, tap4, ...: it was not built on encode')
-    taps = dict(sorted(taps.items()))
+    taps = {s: l.output for s,l in tap_layers(model).items()}
     return (keras.Model(model.input, taps, name=f'{model.name}_encoder'),
             keras.Model([model.input, *taps.values()], model.output, name=f'{model.name}_head'))
 
