@@ -193,19 +193,21 @@ def browse(
     "Widget to leaf through frames. Arrow keys turn the page, a click on a picture tells the metres."
     preds = preds if isinstance(preds, dict) else {} if preds is None else {'prediction': preds}
     scores = scores if isinstance(scores, dict) else {} if scores is None else {'error': scores}
-    n = _check_lengths(images=images, truths=truths, names=names, **preds, **{f'scores of {k}': s for k, s in scores.items()})
+    n = _check_lengths(images=images, truths=truths, names=names, **{f'maps of {k}': s for k, s in preds.items()}, **{f'scores of {k}': s for k, s in scores.items()})
+    names = None if names is None else list(names)
     lo, hi = _range([s for s in (truths, *preds.values()) if s is not None], n) if vmin is None or vmax is None else (vmin, vmax)
     box = _controls(n, lo if vmin is None else vmin, hi if vmax is None else vmax, ['as given', *(f'worst first: {k}' for k in scores)])
     state = dict(found=np.arange(n), mark=None, shape=None, edges=[])
+    def nothing(text): state['edges'], box.caption.value, box.image.value = [], text, _jpeg(_nothing('', (height, height)))
     def update(_=None):
-        if not len(state['found']): box.caption.value = f'no name with {box.search.value!r} among {n}'; return
+        if not len(state['found']): return nothing(f'no name with {box.search.value!r} among {n}')
         i, (a, b) = int(state['found'][min(box.slider.value, len(state['found']) - 1)]), box.range.value
         try:
             x, t, p = images[i], None if truths is None else truths[i], {k: s[i] for k, s in preds.items()}
             if state['shape'] != x.shape[:2]: state.update(shape=x.shape[:2], mark=None)
             strip, state['edges'] = frame_panels(x, t, p, box.view.value, a, max(b, a + .05), cmap, error_max, height, state['mark'], cam, box.turn.value, box.tilt.value)
             box.image.value, box.caption.value = _jpeg(strip), describe_frame(i, n, None if names is None else names[i], t, p, state['mark'])
-        except Exception as e: box.caption.value = f'{describe_frame(i, n, None if names is None else names[i])} · cannot be shown: {type(e).__name__}: {e}'
+        except Exception as e: nothing(f'{describe_frame(i, n, None if names is None else names[i])} · cannot be shown: {type(e).__name__}: {e}')
     _connect(box, state, update, lambda: find_frames(n, names, box.search.value, dict(zip(box.order.options[1:], scores.values())).get(box.order.value)), height)
     update()
     return box

@@ -302,23 +302,30 @@ def predict(
     focal,also = _focal_option(focal_length),tuple(also.split(',')) if also else ()
     estimator = DepthEstimator(_model_file(model), size=parse_size(size) if size else None, flip=not no_flip)
     failed,done = 0,set()
-    for photo in [p for given in photos for p in (photos_in(given) if Path(given).is_dir() else [Path(given)])]:
+    def complain(e):
+        nonlocal failed
+        failed += 1; print(f"depth_nb: error: {_one_line(e)}", file=sys.stderr)
+    def all_photos():
+        for given in photos:
+            try: yield from photos_in(given) if Path(given).is_dir() else [Path(given)]
+            except OSError as e: complain(e)
+    for photo in all_photos():
         target = (Path(out) if out else photo.parent)/photo.stem
         try:
             if target in done: raise ValueError(f"{photo}: another photo of this call has the same name; predict it with an --out of its own")
             film = photo.suffix.lower() in VIDEO_ENDINGS
             print(_predict_film(estimator, photo, out, focal) if film else _predict_photo(estimator, photo, target, focal, also))
             done.add(target)
-        except (ValueError, OSError) as e: failed += 1; print(f"depth_nb: error: {_one_line(e)}", file=sys.stderr)
+        except (ValueError, OSError, ImportError) as e: complain(e)
     if failed: raise SystemExit(1)
 
 # %% ../nbs/91_cli.ipynb #52
-def _frames_for(data, size, n=60):
+def _frames_for(data, size, unit, max_depth, n=60):
     "A few frames of a data set, spread evenly, to compare an exported file on; None without data."
     if not data: return None
     from depth_nb.data import DepthDataset
-    df = open_data(data)
-    return DepthDataset(df.iloc[::max(1, len(df)//n)].reset_index(drop=True), size=size, batch_size=8, max_depth=10., on_error='skip', progress=False)
+    df = open_data(data, unit)
+    return DepthDataset(df.iloc[::max(1, len(df)//n)].reset_index(drop=True), size=size, batch_size=8, max_depth=max_depth, on_error='skip', progress=False)
 
 def export(
     path:str,          # File to write: .onnx, .tflite, or a folder for SavedModel
@@ -326,17 +333,19 @@ def export(
     format:str=None,   # onnx, onnx_float16, litert, litert_float16, litert_int8 or tf_saved_model; not given: by the ending
     size:str=None,     # Height x width, for formats with a fixed size; not given: from the model
     data:str=None,     # Frames to compare on, and to learn ranges from for litert_int8: as in `depth_nb evaluate`
+    unit:str=None,     # Unit of stored depth: mm, m, or metres per step (not given: by file type)
     force:bool=False,  # Write the file even if it has lost more than it may
 ):
     "Write a model as one file that takes uint8 RGB and gives metres, after it was compared with the model."
     import json
-    from depth_nb.export import export as run, file_format
+    from depth_nb.export import about_path, export as run, file_format
     from depth_nb.inference import training_size
     from depth_nb.models import load_model, model_info
     model,format = _model_file(model),file_format(path, format)
-    size = parse_size(size) if size else training_size(load_model(model), model_info(model))
-    written = run(model, path, format, size=size, frames=_frames_for(data, size), force=force)
-    about = json.loads(Path(f'{written}.json').read_text())
+    info = model_info(model)
+    size = parse_size(size) if size else training_size(load_model(model), info)
+    written = run(model, path, format, size=size, frames=_frames_for(data, size, unit, info.get('data_max_depth', 10.)), force=force)
+    about = json.loads(about_path(written).read_text())
     print(f"{written}: {format}, {about['bytes']/1e6:.1f} MB, " + ('any size' if about['size'] is None else f'{size[0]}x{size[1]}') + '\n' + '  '.join(f'{k} {v:.4g}' for k,v in about['compared'].items()))
 
 def benchmark(
@@ -360,10 +369,12 @@ def experiment(
     out:str='runs/experiments', # Folder for runs
     seed:int=0,             # Of weights, order and augmentation
     all_frames:bool=False,  # Train on the validation frames as well, for a model to be shipped
-    pack:str=None,          # File to write the weights to, for example depth_nb/weights/nyu-lite0.keras
+    pack:str=None,          # File to write the weights to, for example depth_nb/weights/nyu-lite1.keras
 ):
     "Train a recipe, score it on validation scenes, and leave a result.json for the table of experiments."
+    from importlib.util import find_spec
     from depth_nb.experiments import get_recipe, pack_run, run_recipe
+    from depth_nb.export import write_twin
     get_recipe(name)
     if not data:
         if not os.environ.get('DEPTH_NB_DATA'): raise ValueError("which frames? Give --data FOLDER, or name a folder with nyu_train795 in DEPTH_NB_DATA")
@@ -371,7 +382,10 @@ def experiment(
     result = run_recipe(name, open_data(data), out, seed=seed, all_frames=all_frames)
     print(f"{name}, seed {seed}: {result['seconds']/60:.1f} minutes of training\n"
           + '  '.join(f'{k} {v:.4f}' for k,v in result['scores']['flip'].items()))
-    if pack: print('written: ' + ', '.join(p.name for p in pack_run(result, pack)))
+    if pack:
+        files = pack_run(result, pack)
+        if all(find_spec(p) for p in ('onnx', 'tf2onnx', 'onnxruntime')): files.append(write_twin(pack))
+        print('written: ' + ', '.join(p.name for p in files))
 
 # %% ../nbs/91_cli.ipynb #56
 COMMANDS = dict(demo=demo, data=look, train=train, evaluate=evaluate, predict=predict, export=export, benchmark=benchmark, experiment=experiment)

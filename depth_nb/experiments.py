@@ -113,10 +113,20 @@ _LONG = Recipe(size=(192, 256), source=(240, 320), epochs=36, batch_size=16, lea
 def _long(**k): return dataclasses.replace(_LONG, **k)
 
 RECIPES |= {
-    'nyu_lite0': _LONG, # the model in the box
+    'nyu_lite0': _LONG,
     'long_encoder_lr_.3': _long(encoder_lr=.3), 'long_log_l1_still': _long(loss=_TERMS, encoder_lr=.04, freeze_depthwise=True),
     'long_strong': _long(loss=_TERMS, zoom=1.6, zoom_share=.9, roll=6., blur=.3, gamma=.2, color=1.3, weight_decay=.05),
     'long_then_larger': _long(loss=_TERMS, init='nyu_lite0', size=(240, 320), source=(), epochs=14, learning_rate=6e-4),
+}
+
+_STRONG = Recipe(encoder='lite1', size=(192, 256), source=(240, 320), epochs=68, batch_size=16, learning_rate=1.5e-3, encoder_lr=.15, zoom=1.6, roll=6.,
+                 blur=.3, gamma=.2, color=1.3, weight_decay=.05, loss=(('abs_rel', .5), ('log_l1', .5), ('silog', .5), ('gradient', .5)))
+def _strong(**k): return dataclasses.replace(_STRONG, **k)
+
+RECIPES |= {
+    'strong': _STRONG, 'strong_lite0': _strong(encoder='lite0', epochs=90),
+    'strong_then_unzoomed': _strong(init='strong', epochs=5, learning_rate=2e-4, zoom=1., zoom_share=0., roll=3., color=1., loss=_TERMS),
+    'nyu_lite1': _strong(init='strong', epochs=12, learning_rate=5e-4, loss=_TERMS), # the model in the box
 }
 
 # %% ../nbs/11_experiments.ipynb #19
@@ -317,7 +327,7 @@ def _card(result, siblings):
 
 def pack_run(
     result:dict, # from `run_recipe`
-    path, # .keras file to write, for example depth_nb/weights/nyu-lite0.keras
+    path, # .keras file to write, for example depth_nb/weights/nyu-lite1.keras
     camera:Intrinsics=NYU_CAMERA, # of the training frames
 )->list: # the files written: weights, JSON, training log
     "Pack the model of a run for shipping. `ValueError` if it was trained on all frames and no run of its recipe has been scored."

@@ -94,15 +94,24 @@ def fast_twin(path, # .keras file of a model
     fits = said.get('source_sha256') == checksum(path, 'sha256') and said.get('sha256') == checksum(twin, 'sha256')
     return twin if fits else None
 
+def _gpu():
+    "Whether Keras computes on a graphics card, which is quicker than ONNX Runtime on the processor."
+    if keras.backend.backend() == 'tensorflow':
+        import tensorflow as tf
+        return bool(tf.config.list_physical_devices('GPU'))
+    return any('gpu' in d or 'cuda' in d for d in map(str.lower, keras.distribution.list_devices())) if keras.backend.backend() == 'jax' else False
+
 def _fast(path, runtime):
     "Function of uint8 (B, h, w, 3) from the twin, or None. `ValueError` if it was asked for and there is none."
     if runtime not in ('auto', 'keras', 'onnx'): raise ValueError(f"runtime must be 'auto', 'keras' or 'onnx', not {runtime!r}")
     twin = fast_twin(path) if path is not None and runtime != 'keras' else None
     if twin is None and runtime == 'onnx':
         raise ValueError(f"there is no {Path(path).stem if path else 'model'}.onnx that was made from it, or ONNX Runtime is not installed; depth_nb.export.write_twin makes the file, pip install \"depth_nb[export]\" installs the rest")
-    if twin is None: return None
+    if twin is None or runtime == 'auto' and _gpu(): return None
     from depth_nb.export import Exported
-    return Exported(twin, threads=None).predict
+    try: return Exported(twin, threads=None).predict
+    except ValueError: # a runtime that cannot open the file
+        if runtime == 'onnx': raise
 
 # %% ../nbs/09_inference.ipynb #48
 class DepthEstimator:
@@ -196,6 +205,7 @@ def _sources(images):
     "Pairs of a name and a photo: of a folder, a film, or any iterable of photos."
     if isinstance(images, (str, os.PathLike)):
         path = Path(images)
+        if path.is_file() and path.suffix.lower() not in VIDEO_ENDINGS: return ((str(path), path),)
         if path.suffix.lower() in VIDEO_ENDINGS:
             from depth_nb.video import read_video
             return ((f'{path.stem}_{i:06}', x) for i, x in enumerate(read_video(path)))
@@ -213,6 +223,8 @@ def map(self:DepthEstimator,
         progress=False, # show a bar
     ): # generator of (name, result): path or number, and what `__call__` gives
     "Depth of many photos, one after the other, in constant memory."
+    if batch_size < 1: raise ValueError(f'batch_size must be 1 or more, not {batch_size}')
+    if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
     flip, batch = self.flip if flip is None else flip, []
     def done():
         for (n, shape, factor, _), a in zip(batch, self._answers([b[3] for b in batch], flip or return_confidence) if batch else ()):
@@ -223,7 +235,7 @@ def map(self:DepthEstimator,
             photo = as_photo(image)
             job = name, photo.shape[:2], self.focal_factor(photo.shape[:2], _focal(image, focal_length)), self._small(photo)
         except (ValueError, OSError) as e:
-            if on_error != 'skip': raise
+            if on_error != 'skip': raise e if name in str(e) and not name.isdigit() else type(e)(f'photo {name}: {e}') from e
             warnings.warn(f'{name} passed over: {e}'); continue
         if batch and (len(batch) == batch_size or batch[0][3].shape != job[3].shape): yield from done()
         batch.append(job)
@@ -296,7 +308,7 @@ def pack_weights(model, # keras model, or the path of a .keras file, whose info 
     return path
 
 # %% ../nbs/09_inference.ipynb #105
-DEFAULT_MODEL = 'nyu-lite0'
+DEFAULT_MODEL = 'nyu-lite1'
 
 def weights_folder(): # Path
     "Where the models that come with the library lie."
@@ -354,7 +366,7 @@ def _write_png(path, x # uint8 RGB or uint16
 def to_kitti(depth # (H, W) metres, 0 = no measurement
     ): # (H, W) uint16
     "Depth as KITTI stores it, 1/256 metre in 16 bits. Farther than 255.996 m is cut there, with a warning; errors as in `to_millimetres`."
-    to_millimetres(np.minimum(depth, 60.)) # its checks
+    to_millimetres(np.where(np.isfinite(depth), np.minimum(depth, 60.), depth)) # its checks
     q = np.where(np.asarray(depth) > 0, np.maximum(np.rint(np.asarray(depth, 'float64')*256), 1), 0)
     if far := int((q > 65535).sum()): warnings.warn(f'{far} of {q.size} depths are beyond 255.996 m, the end of a 16-bit PNG in 1/256 m; they are cut there')
     return np.minimum(q, 65535).astype('uint16')
@@ -366,8 +378,9 @@ def _write_tiff(path, x # float32
 def _not_foreign(paths # dict of ending -> path, with '.json'
     ):
     "`FileExistsError` naming a file that is in the way and was not written by `save_depth`."
-    if paths['.json'].exists(): return
-    if old := [p for p in paths.values() if p.exists()]:
+    try: ours = 'npy' in json.loads(paths['.json'].read_text())
+    except (OSError, ValueError): ours = False
+    if not ours and (old := [p for p in paths.values() if p.exists()]):
         raise FileExistsError(f'{old[0]} is there and was not written by depth_nb, so it is kept; write to another folder (--out) or delete it')
 
 # %% ../nbs/09_inference.ipynb #126
@@ -375,6 +388,7 @@ EXTRA_FILES = {'tiff': '.tiff', 'kitti': '_kitti.png'} # what `save_depth` write
 
 def _depth_paths(stem, side, also):
     "Ending -> path of all files of `save_depth`. `ValueError` for an unknown kind."
+    also = (also,) if isinstance(also, str) else also
     if bad := [k for k in also if k not in EXTRA_FILES]: raise ValueError(f'there is no kind of file {bad[0]!r}; there are {", ".join(EXTRA_FILES)}')
     endings = ['.png', '.npy', '_color.png'] + ['_side.png']*side + [EXTRA_FILES[k] for k in also] + ['.json']
     return {k: stem.with_name(f'{stem.name}_depth{k}') for k in endings}
@@ -398,13 +412,14 @@ def save_depth(depth, # (H, W) metres, 0 = no measurement
     color, paths = colorize(depth, lo, hi, cmap), _depth_paths(stem, rgb is not None, also)
     _not_foreign(paths)
     stem.parent.mkdir(parents=True, exist_ok=True)
+    if not paths['.json'].exists(): paths['.json'].write_text(json.dumps(dict(npy=dict(unit='metre'), complete=False))) # from now on these names are ours
     with replacing(paths['.npy']) as tmp, open(tmp, 'wb') as f: np.save(f, depth)
     _write_png(paths['.png'], mm); _write_png(paths['_color.png'], color)
     if rgb is not None: _write_png(paths['_side.png'], np.concatenate([rgb, color], 1))
     if 'tiff' in also: _write_tiff(paths['.tiff'], depth)
     if 'kitti' in also: _write_png(paths['_kitti.png'], to_kitti(depth))
     valid = depth[depth > 0]
-    about = info | dict(height=depth.shape[0], width=depth.shape[1], no_measurement=0, valid=int(valid.size), png=dict(unit='millimetre', metres_per_unit=.001),
+    about = info | dict(complete=True, height=depth.shape[0], width=depth.shape[1], no_measurement=0, valid=int(valid.size), png=dict(unit='millimetre', metres_per_unit=.001),
                  npy=dict(unit='metre', dtype='float32'), metres=[float(f(valid)) if valid.size else None for f in (np.min, np.max)],
                  beyond_png=int((depth > 65.535).sum()), color=dict(vmin=float(lo), vmax=float(hi), cmap=str(cmap)))
     about |= {k: v for k, v in dict(tiff=dict(unit='metre', dtype='float32'), kitti=dict(unit='1/256 metre', metres_per_unit=1/256)).items() if k in also}

@@ -6,7 +6,7 @@
 __all__ = ['PHOTO_ENDINGS', 'VIDEO_ENDINGS', 'exif_focal', 'photo_camera', 'photos_in']
 
 # %% ../nbs/09_1_photos.ipynb #3
-import math, os, re
+import math, os, re, warnings
 from pathlib import Path
 from PIL import Image
 from .camera import Intrinsics
@@ -26,7 +26,12 @@ def exif_focal(
 ): # pixels of that picture; None if its header does not say
     "Focal length from the header of a photo: the equivalent for 35 mm film, else focal length and pitch of the sensor's pixels."
     if isinstance(image, (str, os.PathLike)):
-        with Image.open(image) as opened: return exif_focal(opened)
+        if not os.path.isfile(image): raise FileNotFoundError(f'{image}: there is no such photo')
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')                          # only the header is read, however large the picture
+                with Image.open(image) as opened: return exif_focal(opened)
+        except (Image.DecompressionBombError, OSError): return None      # what reads the pixels will say what is wrong
     try: notes = image.getexif().get_ifd(0x8769)                     # the part of the header that the camera writes
     except Exception: return None                                    # a damaged header is no reason to refuse the picture
     if film := _positive(notes.get(0xA405)): return film*math.hypot(*image.size)/_FILM
@@ -45,7 +50,8 @@ def photo_camera(
         with Image.open(image) as opened: return photo_camera(opened, focal_length)
     f = focal_length or exif_focal(image)
     if not f: raise ValueError(f"the header of {getattr(image, 'filename', '') or 'this picture'} says nothing about the lens; give focal_length= in pixels (35 mm equivalent times the diagonal in pixels divided by 43.27)")
-    w, h = image.size if image.getexif().get(0x0112, 1) < 5 else image.size[::-1]
+    turned = image.getexif().get(0x0112, 1) >= 5 and image.format != 'TIFF'     # Pillow turns the size of a TIFF itself
+    w, h = image.size[::-1] if turned else image.size
     return Intrinsics(f, f, (w - 1)/2, (h - 1)/2, w, h)
 
 # %% ../nbs/09_1_photos.ipynb #16
@@ -61,8 +67,9 @@ def photos_in(
 )->list: # of paths
     "Photos of a folder, in natural order; without results of this library (NAME_depth.png and so on). `FileNotFoundError` if there are none."
     if not Path(folder).is_dir(): raise FileNotFoundError(f'{folder}: there is no such folder')
-    found = [p for p in Path(folder).iterdir() if p.suffix.lower() in PHOTO_ENDINGS and not p.name.startswith('.')]
-    ours = ('_depth', '_depth_color', '_depth_side')
-    found = sorted((p for p in found if not (p.stem.endswith(ours) and (p.parent/(p.stem.split('_depth')[0] + '_depth.json')).exists())), key=_natural)
+    found = [p for p in Path(folder).iterdir() if p.suffix.lower() in PHOTO_ENDINGS and not p.name.startswith('.') and p.is_file()]
+    ours = ('_depth', '_depth_color', '_depth_side', '_depth_kitti')
+    mine = lambda p: any(p.stem.endswith(e) and (p.parent/(p.stem.removesuffix(e) + '_depth.json')).exists() for e in ours)
+    found = sorted((p for p in found if not mine(p)), key=_natural)
     if not found: raise FileNotFoundError(f'{folder} holds no photos ({", ".join(PHOTO_ENDINGS)})')
     return found

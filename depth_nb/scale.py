@@ -48,7 +48,7 @@ class Scale:
     shift:float=0.       # added to it; metres, or 1/metres in disparity
     space:str='depth'    # 'depth', or 'disparity' for a map that grows towards the camera
     known:tuple=()       # metres that were given
-    fitted:tuple=()      # metres of the same points now
+    fitted:tuple=()      # metres of the same points now, along the ray if the given ones were
 
     def __call__(self, x): # (H, W) float32 metres; 0 where the map has no value, or the result would not be positive
         "Apply to a map."
@@ -88,7 +88,9 @@ def fit_scale(
     z, x = np.atleast_1d(np.asarray(metres, float)), at_pixels(depth, pixels, window)
     if len(z) != len(x): raise ValueError(f'{len(x)} pixels but {len(z)} distances')
     if not (np.isfinite(z).all() and (z > 0).all()): raise ValueError(f'known distances must be positive numbers of metres, got {z.tolist()}')
-    if cam is not None: z = ray_to_depth(z, pixels, cam)
+    if cam is not None and (cam.height, cam.width) != np.shape(depth)[:2]: raise ValueError(f'the camera is for {cam.width} x {cam.height} pixels and the map has {np.shape(depth)[1]} x {np.shape(depth)[0]}; use cam.resized')
+    along = np.ones(len(z)) if cam is None else z/ray_to_depth(z, pixels, cam)
+    z = z/along
     shift = space == 'disparity' and len(z) > 1 if shift is None else shift
     if shift and len(z) < 2: raise ValueError('a shift needs two known points at least; this is one')
     y = z if space == 'depth' else 1/z
@@ -96,16 +98,20 @@ def fit_scale(
     if s <= 0: raise ValueError(f"the known distances run against the map (factor {s:.3g}): is it {'disparity' if space == 'depth' else 'depth'}, or are two points exchanged?")
     now = s*x + t
     fitted = np.where(now > 0, now if space == 'depth' else 1/np.where(now > 0, now, 1), np.inf)
-    return Scale(s, t, space, tuple(z.tolist()), tuple(fitted.tolist()))
+    return Scale(s, t, space, tuple((z*along).tolist()), tuple((fitted*along).tolist()))
 
 # %% ../nbs/12_scale.ipynb #33
+def _same_size(rgb, depth):
+    if np.shape(rgb)[:2] != np.shape(depth)[:2]: raise ValueError(f'the photo has {np.shape(rgb)[:2]} pixels and the map {np.shape(depth)[:2]} (height, width); resize one of them first')
+
 def show_known(
     rgb, # (H, W, 3) photo
     depth, # (H, W) metres as predicted
     pixels, # (n, 2) columns and rows
     scale:Scale, # from `fit_scale`
 ): # matplotlib Figure
-    "Photo with the known points, and the map before and after, in one range of colours."
+    "Photo with the known points, and the map before and after, in one range of colours. `ValueError` if photo and map differ in size."
+    _same_size(rgb, depth)
     right = scale(depth); lo, hi = depth_range(right) if scale.space == 'disparity' else depth_range(depth, right)
     maps = [('photo', rgb)] + ([] if scale.space == 'disparity' else [('before', colorize(depth, lo, hi))]) + [('after', colorize(right, lo, hi))]
     fig, axs = plt.subplots(1, len(maps), figsize=(3.1*len(maps) + .6, 2.6), layout='constrained')
@@ -138,6 +144,7 @@ def pick_distances(
     height:int=300, # rows of the picture on the screen
 ): # VBox with attributes scale (`Scale` or None) and depth (metres), and method add(column, row, metres)
     "Widget: click on the photo, type the metres, and see the map in the right scale."
+    _same_size(rgb, depth)
     pixels, fields = [], []
     photo, right, text, list_ = widgets.Image(format='jpeg'), widgets.Image(format='jpeg'), widgets.Label(), widgets.VBox()
     clear = widgets.Button(description='start again')

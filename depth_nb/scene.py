@@ -61,7 +61,9 @@ class Plane:
 def _fit(xyz):
     "Normal towards the camera, offset and rms of the plane nearest to points (n, 3): least squares of the distances."
     c = xyz.mean(0)
-    n = np.linalg.svd(xyz - c, full_matrices=False)[2][-1]
+    _, s, axes = np.linalg.svd(xyz - c, full_matrices=False)
+    if s[1] < .01*s[0]: raise ValueError(f'the {len(xyz)} points lie on a line, which is in many planes; give more of the surface')
+    n = axes[-1]
     n = -n*np.sign(n @ c) if n @ c else n
     return n, float(-n @ c), float(np.sqrt(np.mean(((xyz - c) @ n)**2)))
 
@@ -88,15 +90,18 @@ def plane_at(
     if not (0 <= u < d.shape[1] and 0 <= v < d.shape[0]): raise ValueError(f'pixel ({u}, {v}) is outside the map, which has {d.shape[1]} columns and {d.shape[0]} rows')
     p, n = backproject(d, cam).astype('float64'), surface_normals(d, cam)
     near = (slice(max(v - 4, 0), v + 5), slice(max(u - 4, 0), u + 5))
+    if not d[v, u]: raise ValueError(f'there is no measurement at pixel ({u}, {v}); choose another point')
     first = d[near] > 0
     if first.sum() < 20: raise ValueError(f'there are only {first.sum()} measurements around pixel ({u}, {v}); choose another point')
     normal, offset, rms = _fit(p[near][first])
     for _ in range(3):
         fits = (d > 0) & (np.abs(p @ normal + offset) < tol*d) & (n @ normal > np.cos(np.radians(angle)))
         _, label = cv2.connectedComponents(fits.astype('uint8'))
-        mask = fits & (label == np.bincount(label[near][fits[near]], minlength=1).argmax()) if fits[near].any() else fits & False
+        joined = np.bincount(label[near][fits[near]], minlength=2)
+        mask = fits & (label == joined.argmax())
         if mask.sum() < 20: raise ValueError(f'the surface at pixel ({u}, {v}) is not a plane; choose another point, or a larger tol')
         normal, offset, rms = _fit(p[mask])
+    if abs(p[v, u] @ normal + offset) > tol*d[v, u]: raise ValueError(f'the plane around pixel ({u}, {v}) does not go through it, it lies on something small; choose another point')
     return Plane(normal, offset, rms, mask)
 
 # %% ../nbs/14_scene.ipynb #23
@@ -105,8 +110,11 @@ def _point(d, cam, u, v):
     from depth_nb.scale import at_pixels
     i, j = min(max(int(v), 0), d.shape[0] - 2), min(max(int(u), 0), d.shape[1] - 2)
     four, a, b = d[i:i + 2, j:j + 2], v - i, u - j
-    same = (four > 0).all() and np.ptp(four) < .1*four.min() and 0 <= a <= 1 and 0 <= b <= 1
-    z = 1/(np.array([1 - a, a]) @ (1/four) @ [1 - b, b]) if same else at_pixels(d, [(u, v)], 3)[0]
+    same = four.shape == (2, 2) and (four > 0).all() and np.ptp(four) < .1*four.min() and 0 <= a <= 1 and 0 <= b <= 1
+    if same: z = 1/(np.array([1 - a, a]) @ (1/four) @ [1 - b, b])
+    else:
+        try: z = at_pixels(d, [(u, v)], 1)[0]
+        except ValueError: z = at_pixels(d, [(u, v)], 3)[0]
     return z*np.array([(u - cam.cx)/cam.fx, (v - cam.cy)/cam.fy, 1])
 
 def distance_between(
@@ -130,15 +138,30 @@ def _turned(x, axes):
     if axes not in ('y_up', 'camera'): raise ValueError(f"axes must be 'y_up' or 'camera', not {axes!r}")
     return np.asarray(x, 'float32')*np.float32([1, -1, -1]) if axes == 'y_up' else np.asarray(x, 'float32')
 
+def _unlit(tree):
+    "Let viewers of GLB show the colours as they are: a material without light and gloss, as glTF's own is polished metal."
+    tree['materials'] = [dict(pbrMetallicRoughness=dict(metallicFactor=0, roughnessFactor=1), extensions=dict(KHR_materials_unlit={}), doubleSided=True)]
+    tree['extensionsUsed'] = ['KHR_materials_unlit']
+    for m in tree['meshes']:
+        for p in m['primitives']: p['material'] = 0
+
+def _colors(colors, path):
+    "Colours as the file wants them: glTF takes them linear, photos are in sRGB."
+    if Path(path).suffix.lower() != '.glb': return np.asarray(colors)
+    c = np.asarray(colors)/255
+    return np.rint(255*np.where(c <= .04045, c/12.92, ((c + .055)/1.055)**2.4)).astype('uint8')
+
 def _save(thing, path, **options):
     "Write a trimesh object; the file gets its name when it is complete."
     path = Path(path)
+    if path.suffix.lower() == '.glb': options['tree_postprocessor'] = _unlit
     if path.suffix.lower() not in ('.ply', '.glb', '.obj'): raise ValueError(f'{path}: 3-D files end in .ply, .glb or .obj here')
     path.parent.mkdir(parents=True, exist_ok=True)
     data = thing.export(file_type=path.suffix[1:].lower(), **options)
     with replacing(path) as tmp: tmp.write_bytes(data if isinstance(data, bytes) else data.encode())
     return path
 
+# %% ../nbs/14_scene.ipynb #28
 def save_cloud(
     path, # .ply or .glb
     xyz, # (N, 3) metres in the camera's frame, from `point_cloud`
@@ -150,11 +173,11 @@ def save_cloud(
     trimesh, path = _need_trimesh(), Path(path)
     if not len(xyz): raise ValueError(f'{path}: the cloud is empty')
     if path.suffix.lower() == '.obj': raise ValueError(f'{path}: OBJ has no points; use .ply or .glb')
-    if normals is None or path.suffix.lower() != '.ply': return _save(trimesh.PointCloud(_turned(xyz, axes), colors=colors), path)
+    if normals is None or path.suffix.lower() != '.ply': return _save(trimesh.PointCloud(_turned(xyz, axes), colors=_colors(colors, path)), path)
     bare = trimesh.Trimesh(_turned(xyz, axes), np.empty((0, 3), int), vertex_normals=_turned(normals, axes), vertex_colors=colors, process=False)
     return _save(bare, path, vertex_normal=True)
 
-# %% ../nbs/14_scene.ipynb #30
+# %% ../nbs/14_scene.ipynb #31
 def depth_mesh(
     rgb, # (H, W, 3) photo
     depth, # (H, W) metres, 0 = no measurement
@@ -178,7 +201,7 @@ def depth_mesh(
     used, faces = np.unique(faces[good], return_inverse=True)
     return p.reshape(-1, 3)[used], faces.reshape(-1, 3), rgb.reshape(-1, 3)[used]
 
-# %% ../nbs/14_scene.ipynb #33
+# %% ../nbs/14_scene.ipynb #34
 def save_mesh(
     path, # .glb, .ply or .obj
     vertices, # from `depth_mesh`
@@ -188,9 +211,10 @@ def save_mesh(
 )->Path: # the path
     "Write a mesh with colours, in metres. Errors as in `save_cloud`."
     trimesh = _need_trimesh()
-    return _save(trimesh.Trimesh(_turned(vertices, axes), faces, vertex_colors=colors, process=False), path)
+    if not len(faces): raise ValueError(f'{path}: the mesh is empty')
+    return _save(trimesh.Trimesh(_turned(vertices, axes), faces, vertex_colors=_colors(colors, path), process=False), path)
 
-# %% ../nbs/14_scene.ipynb #36
+# %% ../nbs/14_scene.ipynb #37
 def mesh_figure(
     vertices, # (N, 3) metres, from `depth_mesh`
     faces, # (M, 3)

@@ -14,7 +14,7 @@ import cv2, numpy as np
 from tqdm.auto import tqdm
 from .camera import warp
 from .fetch import replacing
-from .inference import to_millimetres
+from .inference import _write_png, to_millimetres
 from .visualization import colorize, depth_range
 
 # %% ../nbs/13_video.ipynb #9
@@ -44,7 +44,7 @@ def _fetch(dis, gray, other, x):
 def _blend(dis, now, others, color_sigma, depth_sigma):
     "Mean of log depth over the frame `now` and others, each a tuple (rgb, log depth, grey)."
     rgb, log, gray = now
-    total, weight = log.copy(), np.ones_like(log)
+    total, weight = log.copy(), np.ones_like(log)                 # NaN where there is no depth now
     for rgb2, log2, gray2 in others:
         x = _fetch(dis, gray, gray2, np.dstack([rgb2.astype('float32'), log2]))
         color, apart = np.abs(x[..., :3] - rgb).mean(-1)/color_sigma, (x[..., 3] - log)/depth_sigma
@@ -56,7 +56,7 @@ def _blend(dis, now, others, color_sigma, depth_sigma):
 def smooth_depth(
     pairs, # iterable of (frame, depth): (H, W, 3) uint8 and (H, W) metres
     radius:int=4, # frames to look at on each side; 0: none
-    color_sigma:float=40., # difference in colour (0..255) at which a fetched value hardly counts any more
+    color_sigma:float=40., # difference in colour (0..255) at which the weight of a fetched value has fallen to 37 %; at twice that to 2 %
     depth_sigma:float=.3, # difference in log depth likewise
     side:int=256, # longer side of the picture in which motion is looked for
 ): # generator of (H, W) float32 metres, one for each frame
@@ -64,15 +64,16 @@ def smooth_depth(
     if radius < 0: raise ValueError(f'radius must be 0 or more, not {radius}')
     dis, window, shape = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST), deque(maxlen=2*radius + 1), None
     def small(rgb, depth):
-        f = min(1, side/max(depth.shape)); size = max(16, round(depth.shape[1]*f)), max(16, round(depth.shape[0]*f))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-        log = np.log(np.maximum(cv2.resize(np.asarray(depth, 'float32'), size, interpolation=cv2.INTER_AREA), 1e-3))
+        f = min(1, side/max(depth.shape)); size = tuple(max(32, round(n*f)) for n in depth.shape[::-1]) # the flow needs 32 rows
+        rgb, known = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.resize((depth > 0).astype('float32'), size, interpolation=cv2.INTER_AREA)
+        total = cv2.resize(np.asarray(depth, 'float32'), size, interpolation=cv2.INTER_AREA)      # holes are left out of the mean
+        log = np.where(known > .1, np.log(np.maximum(total/np.maximum(known, 1e-3), 1e-3)), np.nan).astype('float32')
         return depth, (rgb, log, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     def filtered(i):
         n = min(i, len(window) - 1 - i)
         depth, now = window[i]
         better = _blend(dis, now, [window[j][1] for j in range(i - n, i + n + 1) if j != i], color_sigma, depth_sigma)
-        change = cv2.resize(better/np.exp(now[1]), depth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        change = cv2.resize(np.nan_to_num(better/np.exp(now[1]), nan=1.), depth.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return np.where(depth > 0, depth*change, 0).astype('float32')
     done = 0
     for rgb, depth in pairs:
@@ -154,9 +155,12 @@ def _coloured(pairs, lo, hi, side):
     "Frames for the film: colours, or the original and colours."
     for rgb, depth in pairs: yield np.hstack([rgb, colorize(depth, lo, hi)]) if side else colorize(depth, lo, hi)
 
-def _own(folder, about):
-    "`FileExistsError` for a folder of the name of ours that is not ours."
-    if folder.exists() and not about.exists(): raise FileExistsError(f'{folder} is there and was not written by depth_nb, so it is kept; write to another folder or delete it')
+def _own(about, *paths):
+    "`FileExistsError` for something in the place of a result that `depth_video` has not written: its JSON says `film`."
+    try: ours = 'film' in json.loads(about.read_text())
+    except (OSError, ValueError): ours = False
+    if not ours and (old := [p for p in (*paths, about) if p.exists()]):
+        raise FileExistsError(f'{old[0]} is there and was not written by depth_nb, so it is kept; write to another folder or delete it')
 
 # %% ../nbs/13_video.ipynb #31
 def depth_video(
@@ -171,25 +175,31 @@ def depth_video(
     progress:bool=True, # show a bar
     **options, # for the estimator, as focal_length
 )->list: # paths: film, folder of PNGs, JSON
-    "Depth of a film: NAME_depth.mp4 in colours, folder NAME_depth of 16-bit PNGs in millimetres, NAME_depth.json. Nothing is left half written."
+    """Depth of a film: NAME_depth.mp4 in colours, folder NAME_depth of 16-bit PNGs in millimetres, NAME_depth_film.json.
+
+    An older result stays as it is until the new one is complete. `FileExistsError` if files of these names are not of this function."""
     path, info = Path(path), video_info(path)
     stem = (Path(out) if out else path.parent)/f'{path.stem}_depth'
-    film, about, tmp = stem.with_suffix('.mp4'), stem.with_suffix('.json'), stem.with_name(f'.{stem.name}.{uuid.uuid4().hex[:8]}.tmp')
-    _own(stem, about); stem.parent.mkdir(parents=True, exist_ok=True); tmp.mkdir()
+    film, about, tmp = (stem.with_name(n) for n in (f'{stem.name}.mp4', f'{stem.name}_film.json', f'.{stem.name}.{uuid.uuid4().hex[:8]}.tmp'))
+    _own(about, film, stem); stem.parent.mkdir(parents=True, exist_ok=True)
     lo, hi = _range_of(estimator, path, info['frames'], 8, **options) if None in (vmin, vmax) else (vmin, vmax)
     lo, hi, ends = lo if vmin is None else vmin, hi if vmax is None else vmax, [np.inf, 0., 0]
     def results():
         some, again = itertools.tee(tqdm(read_video(path, 0, stop), total=min(info['frames'], stop or info['frames']) or None, disable=not progress, desc=path.name, unit='frame'))
         for rgb, depth in zip(again, smooth_depth(((f, estimator(f, **options)) for f in some), radius)):
-            cv2.imwrite(str(tmp/f'{ends[2]:06}.png'), to_millimetres(depth))
-            ends[:] = min(ends[0], float(depth.min())), max(ends[1], float(depth.max())), ends[2] + 1
+            _write_png(tmp/f'{ends[2]:06}.png', to_millimetres(depth))
+            known = depth[depth > 0]
+            ends[:] = min(ends[0], float(known.min(initial=np.inf))), max(ends[1], float(known.max(initial=0))), ends[2] + 1
             yield rgb, depth
+    text = dict(film=path.name, complete=False)
     try:
+        tmp.mkdir()
+        if not about.exists(): about.write_text(json.dumps(text))               # from now on these names are ours
         write_video(film, _coloured(results(), lo, hi, side), info['fps'])
         if stem.exists(): shutil.rmtree(stem)
         os.replace(tmp, stem)
     finally: shutil.rmtree(tmp, ignore_errors=True)
-    text = dict(film=path.name, frames=ends[2], fps=info['fps'], width=info['width'], height=info['height'], png=dict(unit='millimetre', metres_per_unit=.001), no_measurement=0, metres=ends[:2],
+    text |= dict(complete=True, frames=ends[2], fps=info['fps'], width=info['width'], height=info['height'], png=dict(unit='millimetre', metres_per_unit=.001), no_measurement=0, metres=ends[:2],
                 color=dict(vmin=lo, vmax=hi), smoothing=dict(radius=radius), model=getattr(estimator, 'name', None), **{k: v for k, v in options.items() if isinstance(v, (int, float, str))})
     with replacing(about) as t: t.write_text(json.dumps(text, indent=1))
     return [film, stem, about]
