@@ -278,9 +278,8 @@ def _predict_film(estimator, film, out, focal):
 
 def _predict_photo(estimator, photo, target, focal, also):
     "Depth of a photo; the line to print."
-    from depth_nb.inference import save_depth
-    from depth_nb.photos import exif_focal
-    known = exif_focal(photo) if focal == 'exif' and estimator.focal and photo.is_file() else None if focal == 'exif' else focal
+    from depth_nb.inference import _focal, save_depth
+    known = None if focal == 'exif' and not estimator.focal else _focal(photo, focal)
     depth = estimator(photo, focal_length=known)
     files = save_depth(depth, target, also=also, model=estimator.name, focal_length=known)
     return (f"{photo}: {depth.shape[1]}x{depth.shape[0]} pixels, {depth.min():.2f} to {depth.max():.2f} m" + (f" (focal length {known:.0f} pixels)" if known else '')

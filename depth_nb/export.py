@@ -13,7 +13,7 @@ from pathlib import Path
 import keras, numpy as np, pandas as pd
 from keras import ops
 from .fetch import checksum, replacing
-from .inference import training_size
+from .inference import compiled, training_size
 from .metrics import evaluate
 from .models import load_model, model_info
 
@@ -70,7 +70,8 @@ def file_format(
 # %% ../nbs/10_export.ipynb #19
 def _pictures(frames, most=64):
     "Up to `most` single pictures (1, H, W, 3) uint8 of a dataset, array, or list of arrays, spread over all."
-    if hasattr(frames, 'as_is'): frames = np.concatenate([frames.as_is()[i][0] for i in range(len(frames))])
+    if hasattr(frames, 'as_is'):
+        same = frames.as_is(); frames = np.concatenate([same[i][0] for i in range(len(same))])
     elif isinstance(frames, tuple): frames = frames[0]
     pick = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))
     return [np.asarray(frames[i], 'uint8')[None] for i in pick]
@@ -285,7 +286,6 @@ def benchmark(
     rounds:int=20, # see `milliseconds`
 )->pd.DataFrame: # one row per way of asking: milliseconds for each number of threads, pictures per second, and how many times faster than `model.predict`
     "One picture, asked in every way that there is, in turns."
-    from depth_nb.inference import compiled
     x, call = np.random.default_rng(0).integers(0, 256, (1, *size, 3), 'uint8'), compiled(model)
     runs = {('model.predict', 'all'): lambda: model.predict(x, verbose=0), ('compiled function', 'all'): lambda: np.asarray(ops.convert_to_numpy(call(x)))}
     for k, p in files.items():

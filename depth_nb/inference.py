@@ -375,10 +375,11 @@ def _write_tiff(path, x # float32
     ):
     with replacing(path) as tmp: Image.fromarray(np.asarray(x, 'float32')).save(tmp, format='TIFF', compression='tiff_deflate')
 
-def _not_foreign(paths # dict of ending -> path, with '.json'
+def _not_foreign(paths, # dict of ending -> path, with '.json'
+                 key='npy', # what only our JSON of this kind has
     ):
-    "`FileExistsError` naming a file that is in the way and was not written by `save_depth`."
-    try: ours = 'npy' in json.loads(paths['.json'].read_text())
+    "`FileExistsError` naming a file that is in the way and is not ours: the JSON beside it does not say so."
+    try: ours = key in json.loads(paths['.json'].read_text())
     except (OSError, ValueError): ours = False
     if not ours and (old := [p for p in paths.values() if p.exists()]):
         raise FileExistsError(f'{old[0]} is there and was not written by depth_nb, so it is kept; write to another folder (--out) or delete it')

@@ -14,6 +14,7 @@ import cv2, numpy as np
 import plotly.graph_objects as go
 from .camera import Intrinsics, backproject
 from .fetch import replacing
+from .scale import at_pixels
 from .visualization import depth_map
 
 # %% ../nbs/14_scene.ipynb #9
@@ -107,7 +108,6 @@ def plane_at(
 # %% ../nbs/14_scene.ipynb #23
 def _point(d, cam, u, v):
     "Point at a place between pixel centres: inverse depth is linear on a plane, so it is interpolated; at edges the nearest pixel."
-    from depth_nb.scale import at_pixels
     i, j = min(max(int(v), 0), d.shape[0] - 2), min(max(int(u), 0), d.shape[1] - 2)
     four, a, b = d[i:i + 2, j:j + 2], v - i, u - j
     same = four.shape == (2, 2) and (four > 0).all() and np.ptp(four) < .1*four.min() and 0 <= a <= 1 and 0 <= b <= 1

@@ -14,7 +14,7 @@ import cv2, numpy as np
 from tqdm.auto import tqdm
 from .camera import warp
 from .fetch import replacing
-from .inference import _write_png, to_millimetres
+from .inference import _not_foreign, _write_png, to_millimetres
 from .visualization import colorize, depth_range
 
 # %% ../nbs/13_video.ipynb #9
@@ -155,13 +155,6 @@ def _coloured(pairs, lo, hi, side):
     "Frames for the film: colours, or the original and colours."
     for rgb, depth in pairs: yield np.hstack([rgb, colorize(depth, lo, hi)]) if side else colorize(depth, lo, hi)
 
-def _own(about, *paths):
-    "`FileExistsError` for something in the place of a result that `depth_video` has not written: its JSON says `film`."
-    try: ours = 'film' in json.loads(about.read_text())
-    except (OSError, ValueError): ours = False
-    if not ours and (old := [p for p in (*paths, about) if p.exists()]):
-        raise FileExistsError(f'{old[0]} is there and was not written by depth_nb, so it is kept; write to another folder or delete it')
-
 # %% ../nbs/13_video.ipynb #31
 def depth_video(
     estimator, # `DepthEstimator`, or any function of a frame that gives (H, W) metres
@@ -181,7 +174,7 @@ def depth_video(
     path, info = Path(path), video_info(path)
     stem = (Path(out) if out else path.parent)/f'{path.stem}_depth'
     film, about, tmp = (stem.with_name(n) for n in (f'{stem.name}.mp4', f'{stem.name}_film.json', f'.{stem.name}.{uuid.uuid4().hex[:8]}.tmp'))
-    _own(about, film, stem); stem.parent.mkdir(parents=True, exist_ok=True)
+    _not_foreign({'.mp4': film, 'frames': stem, '.json': about}, 'film'); stem.parent.mkdir(parents=True, exist_ok=True)
     lo, hi = _range_of(estimator, path, info['frames'], 8, **options) if None in (vmin, vmax) else (vmin, vmax)
     lo, hi, ends = lo if vmin is None else vmin, hi if vmax is None else vmax, [np.inf, 0., 0]
     def results():
