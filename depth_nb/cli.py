@@ -208,7 +208,7 @@ def _table(models, train, val, out, min_depth, max_depth, crop):
     "Scores of `models` and of the baselines fitted to `train`, printed with their protocol and written to `out`/scores.csv."
     import pandas as pd
     from depth_nb.metrics import ConstantDepth, MeanDepthMap, evaluate
-    from depth_nb.training import replacing
+    from depth_nb.fetch import replacing
     base = {} if train is None else {'constant': ConstantDepth().fit(train), 'mean depth map': MeanDepthMap().fit(train)}
     done = {k: evaluate(m, val, min_depth=max(min_depth, 1e-3), max_depth=max_depth, crop=crop, verbose=0) for k,m in {**base, **models}.items()}
     table = pd.DataFrame({k: summary.means for k,(_,summary) in done.items()}).T

@@ -14,10 +14,11 @@ import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 from .data import Augment, DepthDataset, check_split, split_by_scene
 from .download import rooms
+from .fetch import replacing
 from .losses import DepthLoss
 from .metrics import ConstantDepth, MeanDepthMap, evaluate
 from .models import load_model, unet
-from .training import fit, replacing, show_history
+from .training import fit, show_history
 from .visualization import point_cloud, points_html, show_error_by_distance, show_panels
 
 # %% ../nbs/90_demo.ipynb #7

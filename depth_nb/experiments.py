@@ -21,7 +21,8 @@ from .inference import pack_weights
 from .losses import DepthLoss
 from .metrics import Summary, evaluate
 from .models import depth_model, load_model, unet
-from .training import adamw, fit, replacing
+from .fetch import replacing
+from .training import adamw, fit
 from .transfer import ask_teacher, distill, freeze, layerwise_adamw
 
 # %% ../nbs/11_experiments.ipynb #7

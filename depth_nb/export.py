@@ -7,12 +7,12 @@ __all__ = ['FORMATS', 'photo_model', 'Format', 'file_format', 'halve_onnx', 'Exp
            'milliseconds', 'benchmark', 'write_twin']
 
 # %% ../nbs/10_export.ipynb #4
-import contextlib, io, importlib.util, json, logging, os, shutil, tempfile, threading, time, uuid, warnings
+import contextlib, io, json, logging, os, shutil, tempfile, threading, time, uuid, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import keras, numpy as np, pandas as pd
 from keras import ops
-from .fetch import checksum, replacing
+from .fetch import checksum, need, replacing
 from .inference import compiled, training_size
 from .metrics import evaluate
 from .models import load_model, model_info
@@ -48,12 +48,7 @@ FORMATS = {
     'tf_saved_model': Format('', ('tensorflow',), 'tensorflow', True),
 }
 
-def _need(*packages):
-    "`ModuleNotFoundError` that says what to install."
-    missing = [p for p in packages if importlib.util.find_spec(p) is None]
-    if missing: raise ModuleNotFoundError(f'{", ".join(missing)} must be installed for this: pip install "depth_nb[export]"')
-
-# %% ../nbs/10_export.ipynb #16
+# %% ../nbs/10_export.ipynb #15
 def file_format(
     path, # name of the file to write
     format=None, # name in `FORMATS`; None: by the ending
@@ -67,7 +62,7 @@ def file_format(
     if (right := FORMATS[format].suffix) != suffix: raise ValueError(f'{path}: a file of format {format} must end in {right or "no ending, it is a folder"}')
     return format
 
-# %% ../nbs/10_export.ipynb #19
+# %% ../nbs/10_export.ipynb #18
 def _pictures(frames, most=64):
     "Up to `most` single pictures (1, H, W, 3) uint8 of a dataset, array, or list of arrays, spread over all."
     if hasattr(frames, 'as_is'):
@@ -85,7 +80,7 @@ def _litert_options(format, frames):
     if frames is None: raise ValueError('litert_int8 needs pictures to learn the range of values from: pass frames=, for example a DepthDataset')
     return options | dict(representative_dataset=lambda: ([p] for p in _pictures(frames)))
 
-# %% ../nbs/10_export.ipynb #22
+# %% ../nbs/10_export.ipynb #21
 def halve_onnx(
     path, # .onnx file, replaced
 ):
@@ -102,7 +97,7 @@ def halve_onnx(
     net.graph.node.extend(casts + nodes)
     with replacing(path) as tmp: onnx.save(net, tmp)
 
-# %% ../nbs/10_export.ipynb #24
+# %% ../nbs/10_export.ipynb #23
 @contextlib.contextmanager
 def _quiet():
     "Nothing on stdout and stderr, not from C++ either."
@@ -130,7 +125,7 @@ def _write(model, path, format, size, frames):
         else: net.export(path, format='onnx' if f.suffix == '.onnx' else format, verbose=False)
     if format == 'onnx_float16': halve_onnx(path)
 
-# %% ../nbs/10_export.ipynb #28
+# %% ../nbs/10_export.ipynb #27
 def _onnx_runner(path, threads):
     import onnxruntime
     o = onnxruntime.SessionOptions()
@@ -161,7 +156,7 @@ def _saved_model_runner(path, threads):
     run.kept = kept # the functions of a SavedModel vanish with the object they were loaded from
     return run, tuple(spec[0].shape[1:3]) if spec else (None, None)
 
-# %% ../nbs/10_export.ipynb #29
+# %% ../nbs/10_export.ipynb #28
 class Exported:
     "An exported network: `predict(x)` takes uint8 (B, H, W, 3) and gives float32 metres (B, H, W, 1)."
     def __init__(self,
@@ -171,7 +166,7 @@ class Exported:
         self.path, self.threads = Path(path), threads
         if not self.path.exists(): raise FileNotFoundError(f'{path} is not there')
         kind = file_format(self.path)
-        _need(FORMATS[kind].runs)
+        need('export', FORMATS[kind].runs)
         start = dict(onnx=_onnx_runner, litert=_litert_runner, tf_saved_model=_saved_model_runner)[kind]
         try: self._run, self.size = start(self.path, threads)
         except Exception as e: raise ValueError(f'{path} cannot be read as {kind}: {str(e).splitlines()[0] if str(e) else e!r}. Export it again') from e
@@ -185,7 +180,7 @@ class Exported:
 
     def __repr__(self): return f"Exported({self.path.name}, {' x '.join(str(n or 'any') for n in self.size)}, {self.threads or 'all'} threads)"
 
-# %% ../nbs/10_export.ipynb #33
+# %% ../nbs/10_export.ipynb #32
 def rescore(
     models:dict, # name -> keras model, `Exported`, or anything with .predict(x); differences are to the first
     frames, # `DepthDataset`, or tuple (x, y); depth (B, H, W, 1) metres
@@ -200,7 +195,7 @@ def rescore(
     table = pd.DataFrame(rows).T
     return table.assign(**{'AbsRel, relative': table.abs_rel/table.abs_rel.iloc[0]})
 
-# %% ../nbs/10_export.ipynb #38
+# %% ../nbs/10_export.ipynb #37
 def _compare(model, written, format, size, frames):
     "What the file says beside the model: dict for the JSON, and by which share its AbsRel (or, without truth, its depth) is off."
     made = Exported(written)
@@ -216,13 +211,13 @@ def _size_of(path):
     "Bytes of a file, or of all files in a folder."
     return sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob('*')) if p.is_file())
 
-# %% ../nbs/10_export.ipynb #39
+# %% ../nbs/10_export.ipynb #38
 def about_path(path): # Path of the JSON beside an exported file or folder
     "NAME.onnx.json, NAME.tflite.json, or NAME.saved_model.json for the folder NAME."
     path = Path(path)
     return path.with_name(path.name + ('.json' if path.suffix in {f.suffix for f in FORMATS.values() if f.suffix} else '.saved_model.json'))
 
-# %% ../nbs/10_export.ipynb #41
+# %% ../nbs/10_export.ipynb #40
 def _move(tmp, path):
     "Put a finished file or folder in the place of an older one."
     if path.is_dir():
@@ -251,7 +246,7 @@ def export(
     Nothing is left behind, and an older file is kept, if something fails."""
     path, format = Path(path), file_format(path, format)
     f, source = FORMATS[format], model if isinstance(model, (str, os.PathLike)) else None
-    _need(*f.writes, f.runs); _check_target(path, format)
+    need('export', *f.writes, f.runs); _check_target(path, format)
     info, model = (model_info(source), load_model(source)) if source else ({}, model)
     size, bound = tuple(size or training_size(model, info)), f.bound if bound is None else bound
     with tempfile.TemporaryDirectory(dir=path.parent, prefix='.export') as tmp:
@@ -266,7 +261,7 @@ def export(
     with replacing(about_path(path)) as t: t.write_text(json.dumps(about, indent=1))
     return path
 
-# %% ../nbs/10_export.ipynb #50
+# %% ../nbs/10_export.ipynb #49
 def milliseconds(
     runs:dict, # name -> function without arguments
     rounds:int=20, # how often each is called, after one call to warm up
@@ -297,7 +292,7 @@ def benchmark(
     best = ms.min(axis=1)
     return ms.assign(**{'pictures/s': 1e3/best, 'times as fast as predict': best['model.predict']/best})
 
-# %% ../nbs/10_export.ipynb #54
+# %% ../nbs/10_export.ipynb #53
 def write_twin(
     path, # .keras file
     frames=None, # to compare on, see `export`

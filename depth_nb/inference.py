@@ -14,10 +14,9 @@ from pathlib import Path
 import cv2, keras, numpy as np, matplotlib.pyplot as plt
 from .confidence import confidence, flip_disagreement
 from .data import read_image, resize_image
-from .fetch import checksum
+from .fetch import checksum, replacing
 from .models import load_model, model_info, save_model
 from .photos import VIDEO_ENDINGS, exif_focal, photos_in
-from .training import replacing
 from .visualization import colorize, depth_range
 from fastcore.basics import patch
 from PIL import Image, ImageOps

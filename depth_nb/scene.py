@@ -7,13 +7,12 @@ __all__ = ['surface_normals', 'Plane', 'plane_of', 'plane_at', 'distance_between
            'mesh_figure']
 
 # %% ../nbs/14_scene.ipynb #4
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 import cv2, numpy as np
 import plotly.graph_objects as go
 from .camera import Intrinsics, backproject
-from .fetch import replacing
+from .fetch import need, replacing
 from .scale import at_pixels
 from .visualization import depth_map
 
@@ -128,11 +127,6 @@ def distance_between(
     return float(np.linalg.norm(_point(d, cam, *a) - _point(d, cam, *b)))
 
 # %% ../nbs/14_scene.ipynb #27
-def _need_trimesh():
-    if importlib.util.find_spec('trimesh') is None: raise ModuleNotFoundError('trimesh must be installed for 3-D files: pip install "depth_nb[scene]"')
-    import trimesh
-    return trimesh
-
 def _turned(x, axes):
     "Vectors (N, 3) in the axes of the file."
     if axes not in ('y_up', 'camera'): raise ValueError(f"axes must be 'y_up' or 'camera', not {axes!r}")
@@ -170,7 +164,7 @@ def save_cloud(
     axes:str='y_up', # 'y_up' as viewers expect it; 'camera': x right, y down, z forward
 )->Path: # the path
     "Write a point cloud in metres. `ValueError` for other endings or an empty cloud, `ModuleNotFoundError` without trimesh."
-    trimesh, path = _need_trimesh(), Path(path)
+    trimesh, path = need('scene', 'trimesh'), Path(path)
     if not len(xyz): raise ValueError(f'{path}: the cloud is empty')
     if path.suffix.lower() == '.obj': raise ValueError(f'{path}: OBJ has no points; use .ply or .glb')
     if normals is None or path.suffix.lower() != '.ply': return _save(trimesh.PointCloud(_turned(xyz, axes), colors=_colors(colors, path)), path)
@@ -210,7 +204,7 @@ def save_mesh(
     axes:str='y_up', # 'y_up' as viewers expect it; 'camera': x right, y down, z forward
 )->Path: # the path
     "Write a mesh with colours, in metres. Errors as in `save_cloud`."
-    trimesh = _need_trimesh()
+    trimesh = need('scene', 'trimesh')
     if not len(faces): raise ValueError(f'{path}: the mesh is empty')
     return _save(trimesh.Trimesh(_turned(vertices, axes), faces, vertex_colors=_colors(colors, path), process=False), path)
 

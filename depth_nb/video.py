@@ -6,14 +6,14 @@
 __all__ = ['flicker', 'smooth_depth', 'read_video', 'video_info', 'write_video', 'depth_video']
 
 # %% ../nbs/13_video.ipynb #4
-import importlib.util, itertools, json, os, shutil, uuid
+import itertools, json, os, shutil, uuid
 from collections import deque
 from fractions import Fraction
 from pathlib import Path
 import cv2, numpy as np
 from tqdm.auto import tqdm
 from .camera import warp
-from .fetch import replacing
+from .fetch import need, replacing
 from .inference import _not_foreign, _write_png, to_millimetres
 from .visualization import colorize, depth_range
 
@@ -85,11 +85,6 @@ def smooth_depth(
     for i in range(max(len(window) - radius, 0), len(window)): yield filtered(i)
 
 # %% ../nbs/13_video.ipynb #25
-def _need_av():
-    if importlib.util.find_spec('av') is None: raise ModuleNotFoundError('PyAV must be installed for films: pip install "depth_nb[video]"')
-    import av
-    return av
-
 def _upright(x, degrees):
     "Turn a frame by the angle of its display matrix, counter-clockwise."
     return np.ascontiguousarray(np.rot90(x, round(degrees/90) % 4)) if degrees else x
@@ -101,7 +96,7 @@ def read_video(
     step:int=1, # take every so many frames
 ): # generator of (H, W, 3) uint8 RGB
     "Frames of a film. `FileNotFoundError`, or `ValueError` for a file that is no film."
-    av = _need_av()
+    av = need('video', 'av')
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: there is no such film')
     try:
         with av.open(str(path)) as film:
@@ -115,7 +110,7 @@ def video_info(
     path, # a film
 ): # dict: fps (frames per second), frames (number as its header says, 0 if it does not), width, height
     "What the header of a film says. Errors as in `read_video`."
-    av = _need_av()
+    av = need('video', 'av')
     first = next(read_video(path), None)
     if first is None: raise ValueError(f'{path} has no frames')
     with av.open(str(path)) as film:
@@ -130,7 +125,7 @@ def write_video(
     quality:int=20, # constant rate factor of H.264: 0 is lossless, 51 the worst
 )->Path: # the path
     "Write a film. `ValueError` without frames or if their sizes differ; an older file is kept then."
-    av, path, shape = _need_av(), Path(path), None
+    av, path, shape = need('video', 'av'), Path(path), None
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as tmp, av.open(str(tmp), 'w', format='mp4') as film:
         for x in frames:

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['ERRORS', 'depth_map', 'depth_range', 'colorize', 'error_map', 'show_panels', 'show_histogram', 'error_by_distance',
-           'show_error_by_distance', 'flying_pixels', 'point_cloud', 'show_points', 'points_figure', 'points_html',
-           'browse_frame']
+           'show_error_by_distance', 'flying_pixels', 'point_cloud', 'show_points', 'points_figure', 'points_html']
 
 # %% ../nbs/08_visualization.ipynb #3
 import os
@@ -377,58 +376,3 @@ def points_html(
         tmp = path.with_name(path.name + '.tmp')
         tmp.write_text(html, encoding='utf-8'); os.replace(tmp, path)
     return html
-
-# %% ../nbs/08_visualization.ipynb #160
-@lru_cache(64)
-def _bar_strip(lo, hi, cmap, height, width=62):
-    "Colour bar with five numbers in metres as picture, (height, width, 3) uint8."
-    out = np.full((height, width, 3), 255, np.uint8)
-    out[:, 8:22] = _lut(cmap)[np.linspace(255, 0, height).round().astype(int)][:, None]
-    for f in np.linspace(0, 1, 5):
-        at = int(np.clip((1 - f)*(height - 1) + 4, 10, height - 2))
-        cv2.putText(out, f'{lo + f*(hi - lo):.1f}{" m" if f == 1 else ""}', (25, at), cv2.FONT_HERSHEY_SIMPLEX, .36, (0, 0, 0), 1, cv2.LINE_AA)
-    return out
-
-# %% ../nbs/08_visualization.ipynb #162
-@lru_cache(64)
-def _head_strip(text, width, height=20):
-    "One line of text as picture, (height, width, 3) uint8."
-    out = np.full((height, width, 3), 255, np.uint8)
-    return cv2.putText(out, text, (4, height - 6), cv2.FONT_HERSHEY_SIMPLEX, .45, (0, 0, 0), 1, cv2.LINE_AA)
-
-def _headed(text, picture):
-    "Picture with a line of text above it."
-    return np.vstack([_head_strip(text, picture.shape[1]), picture])
-
-# %% ../nbs/08_visualization.ipynb #164
-def browse_frame(
-    image, # (H, W, 3) picture in 0..255
-    truth=None, # depth map in metres
-    pred=None, # predicted depth map in metres
-    vmin=None, # metres of the first colour; default from this frame
-    vmax=None, # metres of the last colour
-    error=False, # show the error in place of the prediction
-    cmap='viridis', # colour map of depth
-    error_max=1., # metres at the ends of the colours of the error
-    height=240 # rows of a panel on the screen
-):
-    "One frame as a strip RGB, truth, prediction or error, with colour bars in metres, uint8 RGB. `ValueError` for sizes that do not fit."
-    x, t, p = _frame(0, [image], None if truth is None else [truth], None if pred is None else [pred])
-    size = round(x.shape[1]*height/x.shape[0]), height
-    grow = lambda m: cv2.resize(m, size, interpolation=cv2.INTER_NEAREST)
-    lo, hi = depth_range(*(m for m in (t, p) if m is not None)) if vmin is None or vmax is None else (vmin, vmax)
-    lo, hi = float(lo if vmin is None else vmin), float(hi if vmax is None else vmax)
-    both = t is not None and p is not None
-    paint = lambda m: grow(_hatch(colorize(m, lo, hi, cmap), m == 0))
-    strip = [_headed('RGB', cv2.resize(x, size, interpolation=cv2.INTER_AREA))]
-    if t is not None: strip.append(_headed('truth', paint(t)))
-    if both and error: strip.append(_headed('prediction - truth', grow(_color_error(error_map(t, p), error_max))))
-    elif p is not None: strip.append(_headed('prediction', paint(p)))
-    if len(strip) > 1: strip.append(_headed('', _bar_strip(lo, hi, cmap, height)))
-    if both: strip.append(_headed('', _bar_strip(-float(error_max), float(error_max), 'RdBu_r', height) if error else np.full((height, 62, 3), 255, np.uint8)))
-    return np.hstack(strip)
-
-# %% ../nbs/08_visualization.ipynb #166
-def _jpeg(rgb, quality=92):
-    "JPEG bytes of an RGB picture."
-    return cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
