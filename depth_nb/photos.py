@@ -40,7 +40,7 @@ def exif_focal(
     taken = _positive(notes.get(0xA002)) or max(image.size)          # the width of the picture as it was taken
     return f*pitch/unit*max(image.size)/max(taken, _positive(notes.get(0xA003)) or 0)
 
-# %% ../nbs/09_1_photos.ipynb #13
+# %% ../nbs/09_1_photos.ipynb #16
 def photo_camera(
     image, # path or PIL image
     focal_length:float=None, # pixels; None: from the header
@@ -54,7 +54,7 @@ def photo_camera(
     w, h = image.size[::-1] if turned else image.size
     return Intrinsics(f, f, (w - 1)/2, (h - 1)/2, w, h)
 
-# %% ../nbs/09_1_photos.ipynb #16
+# %% ../nbs/09_1_photos.ipynb #19
 PHOTO_ENDINGS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 VIDEO_ENDINGS = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v')
 
