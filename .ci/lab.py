@@ -1,4 +1,4 @@
-"""Move the slider of `browse` in a real JupyterLab and see the picture change: python .ci/lab.py
+"""Move the slider of `browse` in a real JupyterLab, and click a distance into `pick_distances`, and see the pictures change: python .ci/lab.py
 
 Needs chromium and chromedriver (Debian: apt install chromium chromium-driver) and the package selenium;
 where one of them is missing it says so and ends with status 0. --screenshot FILE keeps what was seen."""
@@ -11,6 +11,11 @@ from depth_nb.camera import Intrinsics
 cam, room = Intrinsics.from_fov(128, 96, 60.), make_room(1007)
 views = [render(room, p, cam) for p in sample_poses(room, 5)]
 browse([v.rgb for v in views], [v.depth for v in views], [v.exact*1.1 for v in views], names=[f'view {i}' for i in range(5)], height=160)
+"""
+PICK = """from depth_nb.scale import at_pixels, pick_distances
+half = views[0].exact/2
+print(f'expected {4/at_pixels(half, [(64, 48)])[0]:.3f}')
+pick_distances(views[0].rgb, half, height=160)
 """
 
 
@@ -42,7 +47,7 @@ def start_browser(folder):
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which('chromedriver')))
 
 
-def try_browse(driver, address, screenshot):
+def try_browse(driver, address):
     """Open the notebook, run it, move the slider, press a key, click a pixel."""
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
@@ -67,8 +72,27 @@ def try_browse(driver, address, screenshot):
     before = source()
     ActionChains(driver).send_keys(Keys.ARROW_RIGHT).perform()
     wait('frame 3 after the arrow key', lambda: '3 of 5 · view 2' in text() and source() != before)
-    if screenshot: driver.save_screenshot(str(screenshot))
     return next(line for line in text().splitlines() if '3 of 5' in line)
+
+
+def try_pick(driver):
+    """Click on the middle of the photo, type 4 metres, and read the scale that follows."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    area = wait('the second cell', lambda: next(a for a in driver.find_elements(By.CSS_SELECTOR, '.jp-Cell-outputArea') if 'expected' in a.text))
+    photo, right = wait('photo and map', lambda: area.find_elements(By.CSS_SELECTOR, 'img.widget-image')[:2])
+    driver.execute_script('arguments[0].scrollIntoView({block: "center"})', photo); time.sleep(1)
+    sources = lambda: [i.get_attribute('src') for i in (photo, right)]
+    before = sources()
+    ActionChains(driver).move_to_element(photo).click().perform()
+    field = wait('a field for the metres', lambda: area.find_element(By.CSS_SELECTOR, 'input[type=number]'))
+    ActionChains(driver).click(field).key_down(Keys.CONTROL).send_keys('a').key_up(Keys.CONTROL).send_keys('4', Keys.ENTER).perform()
+    found = wait('the scale', lambda: re.search(r'Scale\(([\d.]+) \* depth; 1 known points', area.text))
+    wait('the mark and the new map', lambda: all(a != b for a, b in zip(before, sources())))
+    expected = float(re.search(r'expected ([\d.]+)', area.text)[1])
+    if abs(float(found[1])/expected - 1) > .05: raise SystemExit(f'lab: FAILED: the scale is {found[1]}, expected {expected}')
+    return found.group() + ')'
 
 
 def main():
@@ -79,17 +103,18 @@ def main():
     if missing: print(f'lab: skipped, {", ".join(missing)} not installed'); return
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        cell = dict(cell_type='code', id='look', execution_count=None, metadata={}, outputs=[], source=CELL)
+        cells = [dict(cell_type='code', id=f'cell{i}', execution_count=None, metadata={}, outputs=[], source=s) for i, s in enumerate((CELL, PICK))]
         kernel = dict(kernelspec=dict(display_name='python3', language='python', name='python3'))
-        (folder/'look.ipynb').write_text(json.dumps(dict(cells=[cell], metadata=kernel, nbformat=4, nbformat_minor=5)))
+        (folder/'look.ipynb').write_text(json.dumps(dict(cells=cells, metadata=kernel, nbformat=4, nbformat_minor=5)))
         lab, address = start_lab(folder)
         try:
             driver = start_browser(folder)
-            try: print('lab: the slider moves the picture;', try_browse(driver, address, args.screenshot))
-            except BaseException:
+            try:
+                print('lab: the slider moves the picture;', try_browse(driver, address))
+                print('lab: a click and 4 metres give', try_pick(driver))
+            finally:
                 if args.screenshot: driver.save_screenshot(str(args.screenshot))
-                raise
-            finally: driver.quit()
+                driver.quit()
         finally: lab.terminate(); lab.wait(20)
 
 

@@ -13,31 +13,16 @@ import ipywidgets as widgets
 from ipyevents import Event
 from tqdm.auto import tqdm
 from .camera import Intrinsics
-from .visualization import _check_lengths, _color_error, _frame, _hatch, _lut, colorize, depth_map, depth_range, error_map, point_cloud
+from .visualization import _bar_strip, _check_lengths, _color_error, _frame, _hatch, _jpeg, colorize, depth_map, depth_range, error_map, point_cloud
 
 # %% ../nbs/15_browser.ipynb #11
-@lru_cache(64)
-def _bar_strip(lo, hi, cmap, height, width=62):
-    "Colour bar with five numbers in metres as picture, (height, width, 3) uint8."
-    out = np.full((height, width, 3), 255, np.uint8)
-    out[:, 8:22] = _lut(cmap)[np.linspace(255, 0, height).round().astype(int)][:, None]
-    for f in np.linspace(0, 1, 5):
-        at = int(np.clip((1 - f)*(height - 1) + 4, 10, height - 2))
-        cv2.putText(out, f'{lo + f*(hi - lo):.1f}{" m" if f == 1 else ""}', (25, at), cv2.FONT_HERSHEY_SIMPLEX, .36, (0, 0, 0), 1, cv2.LINE_AA)
-    return out
-
-# %% ../nbs/15_browser.ipynb #12
-def _jpeg(rgb, quality=92):
-    "JPEG bytes of an RGB picture."
-    return cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
 @lru_cache(64)
 def _head_strip(text, width, height=20):
     "One line of text as picture, (height, width, 3) uint8."
     out = np.full((height, width, 3), 255, np.uint8)
     return cv2.putText(out, text, (4, height - 6), cv2.FONT_HERSHEY_SIMPLEX, .45, (0, 0, 0), 1, cv2.LINE_AA)
 
-# %% ../nbs/15_browser.ipynb #16
+# %% ../nbs/15_browser.ipynb #14
 def cloud_picture(
     xyz, # (N, 3) metres in the camera's frame
     colors, # (N, 3) uint8
@@ -63,7 +48,7 @@ def cloud_picture(
         out[v[ok] + dv, u[ok] + du] = colors[ok]
     return out
 
-# %% ../nbs/15_browser.ipynb #20
+# %% ../nbs/15_browser.ipynb #18
 VIEWS = ('all', 'photo', 'truth', 'prediction', 'error', '3-D')
 
 def _panel(title, picture, size, mark=None):
@@ -82,7 +67,7 @@ def _parts(x, t, maps, view, paint, error_max):
     if t is not None: parts += [('error', f'{k} - truth', _color_error(error_map(t, m), error_max)) for k, m in maps.items()]
     return [p for p in parts if view in ('all', p[0])]
 
-# %% ../nbs/15_browser.ipynb #21
+# %% ../nbs/15_browser.ipynb #19
 def frame_panels(
     image, # (H, W, 3) picture in 0..255
     truth=None, # depth map in metres
@@ -124,7 +109,7 @@ def _clouds(x, t, maps, cam, turn, tilt, height):
     if not sets: return _nothing('there is no depth', size)
     return np.hstack([np.vstack([_head_strip(k, size[0]), cloud_picture(*point_cloud(x, m, cam, 60_000), turn, tilt, size)]) for k, m in sets.items()])
 
-# %% ../nbs/15_browser.ipynb #28
+# %% ../nbs/15_browser.ipynb #26
 def describe_frame(
     i:int, # number of the frame, from 0
     n:int, # of so many
@@ -145,7 +130,7 @@ def describe_frame(
         text.append(f'pixel ({u}, {v}): ' + ', '.join(f'{k} {at(m)}' for k, m in (({'truth': truth} if truth is not None else {}) | preds).items()))
     return ' · '.join(text)
 
-# %% ../nbs/15_browser.ipynb #31
+# %% ../nbs/15_browser.ipynb #29
 def score_frames(
     truths, # depth maps in metres, anything with len and [i]
     preds, # predicted depth maps, likewise; or dict of model name -> these
@@ -173,7 +158,7 @@ def find_frames(
     s = np.asarray(scores, float)[found]
     return found[np.argsort(-np.where(np.isnan(s), -np.inf, s), kind='stable')]
 
-# %% ../nbs/15_browser.ipynb #34
+# %% ../nbs/15_browser.ipynb #32
 def _range(sets, n, samples=8):
     "Colour range from a few frames spread over the sets, so that a lazy set is not read as a whole."
     picks = sorted({int(i) for i in np.linspace(0, n - 1, min(n, samples))})
@@ -199,7 +184,7 @@ def _controls(n, lo, hi, orders):
     box.children = *(widgets.HBox(row) for row in rows), box.caption, box.image
     return box
 
-# %% ../nbs/15_browser.ipynb #36
+# %% ../nbs/15_browser.ipynb #34
 def browse(
     images, # pictures (H, W, 3), anything with len and [i]; read one at a time
     truths=None, # depth maps in metres, or None
@@ -234,7 +219,7 @@ def browse(
     update()
     return box
 
-# %% ../nbs/15_browser.ipynb #38
+# %% ../nbs/15_browser.ipynb #36
 def _connect(box, state, update, find, height):
     "Let the widgets of `browse` act; adds the methods step, pick, click and key to the box."
     def step(by): box.slider.value = min(max(box.slider.value + by, 0), box.slider.max)

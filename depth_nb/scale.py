@@ -11,7 +11,7 @@ import cv2, numpy as np, matplotlib.pyplot as plt
 import ipywidgets as widgets
 from ipyevents import Event
 from .camera import Intrinsics
-from .visualization import colorize, depth_map, depth_range
+from .visualization import _bar_strip, _jpeg, colorize, depth_map, depth_range
 
 # %% ../nbs/12_scale.ipynb #9
 def at_pixels(
@@ -127,13 +127,13 @@ def show_known(
 def _marked(rgb, pixels, height=300):
     "Photo with numbered marks at the pixels, `height` rows, as JPEG bytes."
     f = height/rgb.shape[0]
-    x = cv2.resize(rgb, (round(rgb.shape[1]*f), height), interpolation=cv2.INTER_AREA if f < 1 else cv2.INTER_LINEAR)[..., ::-1].copy()
+    x = cv2.resize(rgb, (round(rgb.shape[1]*f), height), interpolation=cv2.INTER_AREA if f < 1 else cv2.INTER_LINEAR)
     for n, (u, v) in enumerate(pixels, 1):
         at = round((u + .5)*f - .5), round((v + .5)*f - .5)
         for color, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.drawMarker(x, at, color, cv2.MARKER_CROSS, 13, width)
             cv2.putText(x, str(n), (at[0] + 8, at[1] - 5), cv2.FONT_HERSHEY_SIMPLEX, .5, color, width, cv2.LINE_AA)
-    return cv2.imencode('.jpg', x)[1].tobytes()
+    return _jpeg(x)
 
 # %% ../nbs/12_scale.ipynb #38
 def pick_distances(
@@ -157,7 +157,8 @@ def pick_distances(
         except ValueError as e: box.scale, text.value = None, str(e)
         else: text.value = repr(box.scale) if given else 'Click on a point whose distance you know.'
         box.depth = box.scale(depth) if box.scale else depth_map(depth)
-        right.value = cv2.imencode('.jpg', cv2.resize(colorize(box.depth), (round(rgb.shape[1]*height/rgb.shape[0]), height))[..., ::-1])[1].tobytes()
+        lo, hi = depth_range(box.depth)
+        right.value = _jpeg(np.hstack([cv2.resize(colorize(box.depth, lo, hi), (round(rgb.shape[1]*height/rgb.shape[0]), height)), _bar_strip(lo, hi, 'viridis', height)]))
     def add(column, row, metres=0.):
         pixels.append((column, row))
         fields.append(widgets.FloatText(metres, description=f'{len(pixels)}: metres', continuous_update=False))

@@ -376,3 +376,19 @@ def points_html(
         tmp = path.with_name(path.name + '.tmp')
         tmp.write_text(html, encoding='utf-8'); os.replace(tmp, path)
     return html
+
+# %% ../nbs/08_visualization.ipynb #159
+@lru_cache(64)
+def _bar_strip(lo, hi, cmap, height, width=62):
+    "Colour bar with five numbers in metres as picture, (height, width, 3) uint8."
+    out = np.full((height, width, 3), 255, np.uint8)
+    out[:, 8:22] = _lut(cmap)[np.linspace(255, 0, height).round().astype(int)][:, None]
+    for f in np.linspace(0, 1, 5):
+        at = int(np.clip((1 - f)*(height - 1) + 4, 10, height - 2))
+        cv2.putText(out, f'{lo + f*(hi - lo):.1f}{" m" if f == 1 else ""}', (25, at), cv2.FONT_HERSHEY_SIMPLEX, .36, (0, 0, 0), 1, cv2.LINE_AA)
+    return out
+
+# %% ../nbs/08_visualization.ipynb #160
+def _jpeg(rgb, quality=92):
+    "JPEG bytes of an RGB picture."
+    return cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
