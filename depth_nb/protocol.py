@@ -13,7 +13,7 @@ import cv2, numpy as np, pandas as pd
 from .metrics import METRICS, frame_scores
 
 # %% ../nbs/06_1_protocol.ipynb #9
-_NYU = {'eigen': (45, 471, 41, 601), 'dorn': (21, 460, 25, 616)}                     # rows and columns of 480 x 640
+_NYU = {'eigen': (45, 471, 41, 601), 'dorn': (20, 460, 24, 616)}                     # rows and columns of 480 x 640, from 0, the last one left out
 _KITTI = {'garg': (.40810811, .99189189, .03594771, .96405229), 'kitti_eigen': (.3324324, .91351351, .0359477, .96405229)} # fractions
 CROPS = (None, *_NYU, *_KITTI)
 
