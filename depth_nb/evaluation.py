@@ -94,6 +94,7 @@ def evaluate(
     protocol=None,   # `Protocol`, name in `PROTOCOLS`, or None for the default one
     disparity=False, # the model gives relative disparity instead of metres
     verbose=1,       # 1: progress bar and printed summary; 0: silent
+    each=None,       # function called with picture (or None), truth, prediction and row (dict) of every image; what it adds to the row becomes a column
     **changes        # fields of the protocol to change, as crop='eigen'
 ): # (DataFrame with one row per image: image, scene, n_valid, METRICS, EXTRAS; Summary)
     "Score every image, then aggregate. Raises ValueError for NaN, wrong sizes, shuffled arrays or nothing to score"
@@ -105,7 +106,8 @@ def evaluate(
         p = predict_batch(model, x, bool(how.tta)) if preds is None else preds[n:n+len(y)]
         n += len(y)
         for t in y: crc = (crc + zlib.crc32(np.ascontiguousarray(np.round(1000*np.nan_to_num(t[..., 0], nan=0, posinf=0, neginf=0))).astype('int32').tobytes())) % 2**32  # in any order
-        if len(p) == len(y): frames += _score_batch(p, y, rows, how, disparity)
+        if len(p) == len(y): frames += (done := _score_batch(p, y, rows, how, disparity))
+        for j, row in enumerate(done if each and len(p) == len(y) else ()): each(None if x is None else x[j], y[j, ..., 0], p[j], row)
     if preds is not None and len(preds) != n: raise ValueError(f'{len(preds)} predictions for {n} images')
     frames = pd.DataFrame(frames); used = int((frames.n_valid > 0).sum()) if len(frames) else 0
     if not used: raise ValueError(f'no image has a measured depth that counts ({how})')
