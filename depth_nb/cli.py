@@ -7,7 +7,7 @@ __all__ = ['COMMANDS', 'parse_size', 'parse_loss', 'parse_augment', 'parse_crop'
            'train', 'evaluate', 'predict', 'export', 'benchmark', 'experiment', 'usage', 'main']
 
 # %% ../nbs/91_cli.ipynb #4
-import logging, os, sys, warnings
+import dataclasses, logging, os, sys, warnings
 from pathlib import Path
 from fastcore.script import anno_parser, Param
 from . import __version__
@@ -52,12 +52,12 @@ def parse_augment(
 
 # %% ../nbs/91_cli.ipynb #19
 def parse_crop(
-    text:str, # 'eigen', 'garg' or 'none'
+    text:str, # 'eigen', 'dorn', 'garg', 'kitti_eigen' or 'none'
 ):
     "Name of the crop for `evaluate`, None for none. Raises `ValueError` for another word."
     if text in (None, '', 'none'): return None
-    if text in ('eigen', 'garg'): return text
-    raise ValueError(f"--crop {text!r}: give eigen, garg or none")
+    if text in (words := ('eigen', 'dorn', 'garg', 'kitti_eigen')): return text
+    raise ValueError(f"--crop {text!r}: give {', '.join(words)} or none")
 
 # %% ../nbs/91_cli.ipynb #22
 def _data_set(
@@ -176,6 +176,7 @@ def train(
     from keras.utils import set_random_seed
     from depth_nb.data import DepthDataset
     from depth_nb.models import load_model
+    from depth_nb.protocol import Protocol
     from depth_nb.training import fit
     crop,terms,size,change = parse_crop(crop), parse_loss(loss, max_depth), parse_size(size), parse_augment(augment)
     df_train,df_val = train_val(open_data(data, unit), val, seed)
@@ -189,7 +190,7 @@ def train(
     history = fit(model, tr, va, epochs=epochs, loss=terms, learning_rate=learning_rate, run_dir=out, resume=not fresh, seed=seed,
                   mixed_precision=mixed_precision, optimizer=optimizer, info=dict(train_scenes=sorted(set(tr.manifest.scene))))
     print(f"trained {len(history)} epochs in {history.seconds.sum()/60:.1f} minutes; the best epoch is in {Path(out)/'best.keras'}")
-    print(_table({'U-Net' if encoder == 'unet' else model.name: load_model(Path(out)/'best.keras')}, tr, va, out, min_depth, max_depth, crop))
+    print(_table({'U-Net' if encoder == 'unet' else model.name: load_model(Path(out)/'best.keras')}, tr, va, out, Protocol(crop=crop, min_depth=max(min_depth, 1e-3), max_depth=max_depth)))
 
 # %% ../nbs/91_cli.ipynb #42
 def _report_skipped(*datasets):
@@ -204,18 +205,25 @@ def _model_file(model):
     from depth_nb.inference import DEFAULT_MODEL, pretrained, pretrained_file
     return pretrained_file(model or DEFAULT_MODEL) if not model or str(model) in pretrained() else model
 
-def _table(models, train, val, out, min_depth, max_depth, crop):
-    "Scores of `models` and of the baselines fitted to `train`, printed with their protocol and written to `out`/scores.csv."
-    import pandas as pd
-    from depth_nb.metrics import ConstantDepth, MeanDepthMap, evaluate
+def _table(models, train, val, out, how, report=False):
+    "Scores of `models` and of the baselines fitted to `train` by the protocol `how`, printed and written to `out`; a page about the last model with `report`."
+    from depth_nb.evaluation import ConstantDepth, MeanDepthMap, evaluate, rank, save_scores
     from depth_nb.fetch import replacing
     base = {} if train is None else {'constant': ConstantDepth().fit(train), 'mean depth map': MeanDepthMap().fit(train)}
-    done = {k: evaluate(m, val, min_depth=max(min_depth, 1e-3), max_depth=max_depth, crop=crop, verbose=0) for k,m in {**base, **models}.items()}
-    table = pd.DataFrame({k: summary.means for k,(_,summary) in done.items()}).T
+    *others,last = [*base, *models]
+    done = {k: evaluate({**base, **models}[k], val, how, verbose=0) for k in others}
+    if report:
+        from depth_nb.anatomy import anatomy, save_html
+        found = anatomy(models[last], val, how, verbose=0)
+        done[last] = found.frames,found.summary
+    else: done[last] = evaluate(models[last], val, how, verbose=0)
+    table = rank({k: s for k,(_,s) in done.items()}, by=None)
     frames,summary = list(done.values())[-1]
     Path(out).mkdir(parents=True, exist_ok=True)
     with replacing(Path(out)/'scores.csv') as tmp: table.to_csv(tmp)
     with replacing(Path(out)/'frames.csv') as tmp: frames.to_csv(tmp, index=False)
+    save_scores(Path(out)/'scores.json', frames, summary, model=last)
+    if report: print(f"report: {save_html(found, Path(out)/'anatomy.html', last)}")
     return f"\n{table.round(3).to_string()}\n\n{summary}"
 
 # %% ../nbs/91_cli.ipynb #44
@@ -230,27 +238,32 @@ def _rows_of(df, split, seen, data):
 def evaluate(
     data:str,             # Folder with index.csv, folder in DIODE's layout, or rooms, diode, nyu, kitti:FOLDER
     model:str=None,       # Model file (.keras), for example runs/unet/best.keras; not given: the model in the box
-    out:str='scores',     # Folder for scores.csv (means) and frames.csv (one row per frame)
+    out:str='scores',     # Folder for scores.csv (means), frames.csv (one row per frame) and scores.json (with the protocol)
     split:str=None,       # Score only this split (train, val, test); val: the scenes that the model was not trained on, if DATA names none
     baseline:str=None,      # Data to fit the trivial baselines on; not given: the training scenes of DATA, if it has any
     size:str=None,          # Height x width; not given: the size the model was trained at
     batch_size:int=16,    # Frames at a time
-    min_depth:float=None, # Nearest depth that counts, in metres; not given: as in training
-    max_depth:float=None, # Farthest depth that counts, in metres; not given: as in training
-    crop:str=None,          # eigen, garg, or none
+    min_depth:float=None, # Nearest depth that counts, in metres; not given: that of the protocol; metric: as in training
+    max_depth:float=None, # Farthest depth that counts, in metres; not given: likewise
+    crop:str=None,          # eigen, dorn, garg, kitti_eigen, or none; not given: that of the protocol
+    protocol:str='metric',  # metric, nyu_eigen, nyu_dorn, kitti_garg, kitti_eigen, diode, median_scaled, affine_depth, affine_disparity or pooled
+    flip:bool=False,      # Average with the mirrored picture
+    report:bool=False,    # Also write anatomy.html: where the model is wrong
     unit:str=None,          # Unit of stored depth: mm, m, or metres per step (not given: by file type)
 ):
     "Score a model, print the protocol, and write one row per frame."
     from depth_nb.data import DepthDataset
     from depth_nb.models import load_model, model_info
+    from depth_nb.protocol import as_protocol
     model = _model_file(model)
-    crop,net,df = parse_crop(crop),load_model(model),open_data(data, unit)
+    change = {k: v for k,v in dict(min_depth=min_depth, max_depth=max_depth, tta='flip' if flip else None).items() if v is not None} | ({} if crop is None else dict(crop=parse_crop(crop)))
+    how = as_protocol(protocol, **change)
+    net,df = load_model(model),open_data(data, unit)
     info = model_info(model)
     known,seen = info.get('size'),set(info.get('train_scenes', []))
-    min_depth = info.get('data_min_depth', 1e-3) if min_depth is None else min_depth
-    max_depth = info.get('data_max_depth', 10.) if max_depth is None else max_depth
+    if protocol == 'metric': how = dataclasses.replace(how, min_depth=max(change.get('min_depth', info.get('data_min_depth', 1e-3)), 1e-3), max_depth=change.get('max_depth', info.get('data_max_depth', 10.)))
     if not (size or known): raise ValueError(f"{model}: says nothing about its training size. Give --size, for example --size 192x256")
-    common = dict(size=parse_size(size) if size else tuple(known), batch_size=batch_size, min_depth=min_depth, max_depth=max_depth,
+    common = dict(size=parse_size(size) if size else tuple(known), batch_size=batch_size, min_depth=max(how.min_depth, 1e-3), max_depth=how.max_depth or 1e3,
                   on_error='skip')
     rows = _rows_of(df, split, seen, data)
     ds = DepthDataset(rows, **common)
@@ -260,7 +273,7 @@ def evaluate(
     fitted_on = open_data(baseline, unit) if baseline else df[~df.scene.isin(rows.scene)].reset_index(drop=True)
     base = DepthDataset(fitted_on, **common) if len(fitted_on) else None
     _report_skipped(ds, *([base] if base else []))
-    print(_table({Path(model).stem: net}, base, ds, out, min_depth, max_depth, crop))
+    print(_table({Path(model).stem: net}, base, ds, out, how, report))
     if base is None: print("No baselines: all scenes of DATA are scored. --baseline TRAINING_DATA adds them.")
 
 # %% ../nbs/91_cli.ipynb #48

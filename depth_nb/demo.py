@@ -14,9 +14,9 @@ import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 from .data import Augment, DepthDataset, check_split, split_by_scene
 from .download import rooms
+from .evaluation import ConstantDepth, MeanDepthMap, evaluate, rank
 from .fetch import replacing
 from .losses import DepthLoss
-from .metrics import ConstantDepth, MeanDepthMap, evaluate
 from .models import load_model, unet
 from .training import fit, show_history
 from .visualization import point_cloud, points_html, show_error_by_distance, show_panels
@@ -64,7 +64,7 @@ def demo_scores(
     models = {'constant': ConstantDepth().fit(train), 'mean depth map': MeanDepthMap().fit(train), 'U-Net': model}
     done = {k: evaluate(m, test, min_depth=test.min_depth, max_depth=test.max_depth, verbose=0) for k,m in models.items()}
     frames,summary = done['U-Net']
-    return pd.DataFrame({k: s.means for k,(_,s) in done.items()}).T, frames, str(summary)
+    return rank({k: s for k,(_,s) in done.items()}, by=None), frames, str(summary)
 
 # %% ../nbs/90_demo.ipynb #24
 def _embed(fig, alt, path=None):

@@ -19,7 +19,7 @@ from .confidence import ause, calibrate, confidence, flip_disagreement, sparsifi
 from .data import Augment, DepthDataset, check_split, split_by_scene
 from .inference import pack_weights
 from .losses import DepthLoss
-from .metrics import Summary, evaluate
+from .evaluation import evaluate
 from .models import depth_model, load_model, unet
 from .fetch import replacing
 from .training import adamw, fit
@@ -210,9 +210,11 @@ def recipe_scores(
 )->dict: # 'flip': mean of both answers; 'plain': the first alone; 'median': as 'flip', each picture with its median set right; Summary of each
     "Scores with a 10 m cap, mean over images."
     ds, plain, mirrored = answers
-    score = lambda depth, flip, **k: Summary((s := evaluate(depth, ds, crop=crop, verbose=0, **k)[1]).means, s.protocol | dict(flip=flip))
+    def score(depth, tta, **k): # the mirroring has been done already, so the array is scored as it is and the protocol says what it is
+        s = evaluate(depth, ds, crop=crop, verbose=0, **k)[1]
+        return dataclasses.replace(s, protocol=dataclasses.replace(s.protocol, tta=tta))
     both = (plain + mirrored)/2
-    return dict(flip=score(both, True), plain=score(plain, False), median=score(both, True, align='median'))
+    return dict(flip=score(both, 'flip'), plain=score(plain, None), median=score(both, 'flip', align='median'))
 
 # %% ../nbs/11_experiments.ipynb #35
 def recipe_confidence(
@@ -257,7 +259,7 @@ def _result(name, recipe, seed, all_frames, scores, sure, model, seconds):
     "What `result.json` says."
     return dict(recipe=name, seed=seed, all_frames=all_frames, settings=dataclasses.asdict(recipe), parameters=model.count_params(),
                 seconds=round(seconds, 1), scores={k: {m: float(v) for m, v in s.means.items()} for k, s in scores.items()},
-                calibration=sure[0], sparsification=sure[1], protocol={k: v for k, v in scores['flip'].protocol.items()}, command=f'depth_nb experiment {name} --seed {seed}'
+                calibration=sure[0], sparsification=sure[1], protocol=dataclasses.asdict(scores['flip'].protocol), data=scores['flip'].data, command=f'depth_nb experiment {name} --seed {seed}'
                 + ' --all_frames'*all_frames, depth_nb=__version__, keras=keras.version(), backend=keras.backend.backend(),
                 cores=os.cpu_count(), machine=platform.machine())
 

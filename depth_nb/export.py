@@ -14,7 +14,7 @@ import keras, numpy as np, pandas as pd
 from keras import ops
 from .fetch import checksum, need, replacing
 from .inference import compiled, training_size
-from .metrics import evaluate
+from .evaluation import evaluate
 from .models import load_model, model_info
 
 # %% ../nbs/10_export.ipynb #9
@@ -292,7 +292,7 @@ def benchmark(
     best = ms.min(axis=1)
     return ms.assign(**{'pictures/s': 1e3/best, 'times as fast as predict': best['model.predict']/best})
 
-# %% ../nbs/10_export.ipynb #53
+# %% ../nbs/10_export.ipynb #55
 def write_twin(
     path, # .keras file
     frames=None, # to compare on, see `export`

@@ -14,7 +14,7 @@ from fastcore.basics import GetAttr
 from tqdm.auto import tqdm
 from .data import resize_image
 from .encoders import encoder_stages, tap_layers
-from .metrics import predict_batch
+from .evaluation import predict_batch
 from .models import depth_range
 from .training import AveragedAdamW
 
