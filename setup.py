@@ -22,6 +22,7 @@ setup(
     keywords=cfg["keywords"],
     license="Apache-2.0",
     license_files=["LICENSE"],
+    package_dir={"": "."},  # an editable install then adds this folder to the path, and works from the folder above a clone called depth_nb, too
     packages=find_packages(include=[cfg["lib_name"], cfg["lib_name"] + ".*"]),
     include_package_data=True,
     package_data={cfg["lib_name"]: ["weights/*"]},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import cv2, numpy as np, pandas as pd
 import matplotlib.pyplot as plt
-from .evaluation import Summary, evaluate
+from .evaluation import Summary, _check_order, evaluate
 from .fetch import replacing
 from .intervals import intervals
 from .metrics import METRICS
@@ -41,7 +41,7 @@ def edge_scores(
     rel=.1, # see `depth_edges`
     within=2., # pixels by which an edge may be off
 )->dict: # precision, recall, f1; NaN where the truth has no edge
-    "How many edges of the truth are found, and how many of those found are right (as Bochkovskii et al. 2024, at one threshold)"
+    "How many edges of the truth are found, and how many of those found are right: precision and recall of boundaries with a tolerance (Martin et al. 2004)"
     t = depth_edges(truth, rel); p = depth_edges(np.where(np.asarray(truth) > 0, pred, 0), rel)
     if not t.any(): return dict(precision=np.nan, recall=np.nan, f1=np.nan)
     recall, precision = float((_away(p)[t] <= within).mean()), float((_away(t)[p] <= within).mean()) if p.any() else 0.
@@ -73,9 +73,13 @@ def plane_scores(
     "Flatness and direction of what should be flat (Koch et al. 2018), weighted by pixels"
     planes = true_planes(truth, cam)
     if not planes: return dict(planes=0, unevenness=np.nan, tilt=np.nan)
-    own = [plane_of(pred, cam, p.mask) for p in planes]; w = [p.mask.sum() for p in planes]
-    return dict(planes=len(planes), unevenness=float(np.average([o.rms/np.median(np.asarray(pred)[p.mask]) for o, p in zip(own, planes)], weights=w)),
-                tilt=float(np.average([o.angle(p) for o, p in zip(own, planes)], weights=w)))
+    own, w = [], []
+    for p in planes:
+        try: own.append((plane_of(pred, cam, p.mask), p)); w.append(p.mask.sum())
+        except ValueError: pass                                          # the prediction has no plane there
+    if not own: return dict(planes=len(planes), unevenness=np.nan, tilt=np.nan)
+    return dict(planes=len(planes), unevenness=float(np.average([o.rms/np.median(np.asarray(pred)[p.mask]) for o, p in own], weights=w)),
+                tilt=float(np.average([o.angle(p) for o, p in own], weights=w)))
 
 # %% ../nbs/16_anatomy.ipynb #17
 class _Sums:
@@ -93,11 +97,18 @@ class _Sums:
         return out[out.pixels > 0].reset_index(drop=True)
 
 # %% ../nbs/16_anatomy.ipynb #19
+def _picture(x, shape): # a copy, (H, W, 3) uint8; None where there is no picture
+    "A picture as the panels want it, at the size of the truth."
+    if x is None or np.ndim(x) != 3 or x.shape[-1] != 3: return None
+    x = np.asarray(x, 'float32'); x = x*255 if x.max() <= 1 else x
+    return cv2.resize(np.clip(x, 0, 255), shape[::-1], interpolation=cv2.INTER_AREA).round().astype('uint8')
+
 class _Look:
     "What `anatomy` does with each image."
     def __init__(self, protocol, disparity, cameras, keep, far):
         self.how, self.disparity, self.cameras, self.keep = protocol, disparity, cameras, keep
-        self.distance, self.edges = _Sums(np.linspace(0, far, 11)), _Sums([0, 1, 2, 3, 5, 8, 12, 20, 40, np.inf])
+        near = np.linspace(0, far, 11) if far else np.array([0, 1, 2, 3, 5, 8, 12, 20, 40, 80])
+        self.distance, self.edges = _Sums([*near[:-1], np.inf] if far else [*near, np.inf]), _Sums([0, 1, 2, 3, 5, 8, 12, 20, 40, np.inf])  # the last one holds all that is farther
         self.best, self.worst, self.n = [], [], 0
 
     def __call__(self, x, t, p, row):
@@ -108,8 +119,9 @@ class _Look:
         if not valid.any(): return
         row |= edge_scores(np.where(valid, t, 0), p)
         if self.cameras and self.cameras[i] is not None: row |= plane_scores(np.where(valid, t, 0), p, self.cameras[i])
-        self.distance.add(t[valid], t[valid], p[valid]); self.edges.add(np.minimum(_away(depth_edges(t))[valid], 1e6), t[valid], p[valid]) # no edge at all: far from one
-        kept = (i, x, t, p.astype('float32'), dict(row))
+        self.distance.add(t[valid], t[valid], p[valid]); edge = depth_edges(t)
+        if edge.any() and (t > 0).mean() > .5: self.edges.add(_away(edge)[valid], t[valid], p[valid]) # a sparse map has no edges that one could know
+        kept = (i, _picture(x, t.shape), t, p.astype('float32'), dict(row))
         for heap, key in ((self.worst, row['abs_rel']), (self.best, -row['abs_rel'])):
             heapq.heappush(heap, (key, i, kept))
             if len(heap) > self.keep: heapq.heappop(heap)
@@ -136,8 +148,10 @@ def anatomy(
 )->Anatomy:
     "Score a model and look where it is wrong. Errors as in `evaluate`"
     how = as_protocol(protocol, **changes)
-    cameras = list(dataset.cameras) if hasattr(dataset, 'cameras') and not getattr(dataset, 'shuffle', False) else None
-    look = _Look(how, disparity, cameras, keep, how.max_depth or 50.)
+    _check_order(model, dataset)
+    if hasattr(dataset, 'as_is'): dataset = dataset.as_is()                # in its own order, so that each frame has its camera
+    cameras = list(dataset.cameras) if hasattr(dataset, 'cameras') else None
+    look = _Look(how, disparity, cameras, keep, how.max_depth)
     frames, summary = evaluate(model, dataset, how, disparity, verbose, look)
     order = lambda heap: [(row, x, t, p) for _, _, (_, x, t, p, row) in sorted(heap, key=lambda h: -h[0])]
     return Anatomy(frames, summary, look.distance.table(), look.edges.table(), order(look.best), order(look.worst))
@@ -177,7 +191,7 @@ def show_frames(
     kept = kept[:n]
     if not kept: return None
     pictures = [np.zeros((*t.shape, 3), 'uint8') if x is None else np.asarray(x) for _, x, t, _ in kept]
-    return show_panels(pictures, [t for _, _, t, _ in kept], [p for *_, p in kept], titles=[f"AbsRel {row['abs_rel']:.2f}" for row, *_ in kept], error='relative', max_rows=n)
+    return show_panels(pictures, [t for _, _, t, _ in kept], [p for *_, p in kept], titles=[f"{Path(str(row['image'])).stem[-16:]}\nAbsRel {row['abs_rel']:.2f}" for row, *_ in kept], error='relative', max_rows=n)
 
 # %% ../nbs/16_anatomy.ipynb #34
 def _tag(fig, alt):
@@ -193,7 +207,7 @@ def page(
     title='Anatomy of the error', # headline, for example the name of the model
 )->str: # HTML
     "An anatomy as one page with all pictures inside"
-    try: scores = intervals(a.frames, aggregate=a.summary.protocol.aggregate); note = f"95 % intervals over {scores.attrs['units']} scenes."
+    try: scores = intervals(a.frames, aggregate=a.summary.protocol.aggregate); note = f"95 % intervals over {scores.attrs['units']} scenes.{' They are few.' if scores.attrs['units'] < 15 else ''}"
     except ValueError as e: scores, note = a.summary.means.to_frame('mean'), f'No intervals: {e}.'
     more = a.frames[[c for c in ('f1', 'unevenness', 'tilt') if c in a.frames]].mean().to_frame('mean over frames').rename({'f1': 'F1 of edges', 'unevenness': 'unevenness of planes (share of distance)', 'tilt': 'tilt of planes (degrees)'})
     part = lambda name, body: f'<h2>{name}</h2>{body}'

@@ -161,7 +161,7 @@ def train(
     max_depth:float=10.,      # Farthest depth in metres
     val:float=0.15,           # Share of scenes kept for validation, if the data has no split
     unit:str=None,              # Unit of stored depth: mm, m, or metres per step (not given: by file type)
-    crop:str=None,              # Crop for the final scores: eigen, garg, or none
+    crop:str=None,              # Crop for the final scores: eigen, dorn, garg, kitti_eigen, or none
     loss:str=None,            # Terms and weights, as log_l1=1,gradient=0.5 (not given: the default of DepthLoss)
     augment:str='mild',       # How much frames are changed: strong, mild or none
     workers:int=1,            # Threads that load frames
@@ -183,8 +183,7 @@ def train(
     common = dict(size=size, batch_size=batch_size, min_depth=min_depth, max_depth=max_depth, seed=seed, cache=True, on_error='skip', workers=workers)
     tr,va = DepthDataset(df_train, shuffle=True, augment=change, **common), DepthDataset(df_val, **common)
     _report_skipped(tr, va)
-    print(f"{len(tr.manifest)} frames of {tr.manifest.scene.nunique()} scenes for training, "
-          f"{len(va.manifest)} of {va.manifest.scene.nunique()} for validation")
+    print(f"{len(tr.manifest)} frames of {tr.manifest.scene.nunique()} scenes for training, {len(va.manifest)} of {va.manifest.scene.nunique()} for validation")
     set_random_seed(seed)
     model,optimizer = _new_model(encoder, decoder, weights, min_depth, max_depth)
     history = fit(model, tr, va, epochs=epochs, loss=terms, learning_rate=learning_rate, run_dir=out, resume=not fresh, seed=seed,
@@ -220,10 +219,11 @@ def _table(models, train, val, out, how, report=False):
     table = rank({k: s for k,(_,s) in done.items()}, by=None)
     frames,summary = list(done.values())[-1]
     Path(out).mkdir(parents=True, exist_ok=True)
-    with replacing(Path(out)/'scores.csv') as tmp: table.to_csv(tmp)
+    with replacing(Path(out)/'scores.csv') as tmp: table.assign(protocol=str(how)).to_csv(tmp)
     with replacing(Path(out)/'frames.csv') as tmp: frames.to_csv(tmp, index=False)
     save_scores(Path(out)/'scores.json', frames, summary, model=last)
-    if report: print(f"report: {save_html(found, Path(out)/'anatomy.html', last)}")
+    if not report: (Path(out)/'anatomy.html').unlink(missing_ok=True)          # it would be about other scores
+    else: print(f"report: {save_html(found, Path(out)/'anatomy.html', last)}")
     return f"\n{table.round(3).to_string()}\n\n{summary}"
 
 # %% ../nbs/91_cli.ipynb #44
@@ -257,20 +257,20 @@ def evaluate(
     from depth_nb.protocol import as_protocol
     model = _model_file(model)
     change = {k: v for k,v in dict(min_depth=min_depth, max_depth=max_depth, tta='flip' if flip else None).items() if v is not None} | ({} if crop is None else dict(crop=parse_crop(crop)))
-    how = as_protocol(protocol, **change)
     net,df = load_model(model),open_data(data, unit)
     info = model_info(model)
     known,seen = info.get('size'),set(info.get('train_scenes', []))
-    if protocol == 'metric': how = dataclasses.replace(how, min_depth=max(change.get('min_depth', info.get('data_min_depth', 1e-3)), 1e-3), max_depth=change.get('max_depth', info.get('data_max_depth', 10.)))
+    trained = dict(min_depth=max(info.get('data_min_depth', 1e-3), 1e-3), max_depth=info.get('data_max_depth', 10.)) if protocol == 'metric' else {}
+    how = as_protocol(protocol, **trained | change)
     if not (size or known): raise ValueError(f"{model}: says nothing about its training size. Give --size, for example --size 192x256")
-    common = dict(size=parse_size(size) if size else tuple(known), batch_size=batch_size, min_depth=max(how.min_depth, 1e-3), max_depth=how.max_depth or 1e3,
-                  on_error='skip')
+    common = dict(size=parse_size(size) if size else tuple(known), batch_size=batch_size, min_depth=max(how.min_depth, 1e-3), max_depth=how.max_depth or 1e3, on_error='skip')
     rows = _rows_of(df, split, seen, data)
     ds = DepthDataset(rows, **common)
     if known_scenes := seen & set(ds.manifest.scene):
         print(f"depth_nb: warning: the model was trained on {len(known_scenes)} of these {ds.manifest.scene.nunique()} scenes, "
               "so the scores are too good; --split val takes the others", file=sys.stderr)
     fitted_on = open_data(baseline, unit) if baseline else df[~df.scene.isin(rows.scene)].reset_index(drop=True)
+    fitted_on = fitted_on[fitted_on.split != 'test'].reset_index(drop=True)
     base = DepthDataset(fitted_on, **common) if len(fitted_on) else None
     _report_skipped(ds, *([base] if base else []))
     print(_table({Path(model).stem: net}, base, ds, out, how, report))

@@ -9,6 +9,7 @@ __all__ = ['predict_batch', 'Summary', 'evaluate', 'save_scores', 'load_scores',
 # %% ../nbs/06_2_evaluation.ipynb #4
 import dataclasses, json, zlib
 from dataclasses import dataclass
+from pathlib import Path
 import keras, numpy as np, pandas as pd
 from keras import ops
 from tqdm import tqdm
@@ -107,9 +108,11 @@ def evaluate(
         n += len(y)
         for t in y: crc = (crc + zlib.crc32(np.ascontiguousarray(np.round(1000*np.nan_to_num(t[..., 0], nan=0, posinf=0, neginf=0))).astype('int32').tobytes())) % 2**32  # in any order
         if len(p) == len(y): frames += (done := _score_batch(p, y, rows, how, disparity))
-        for j, row in enumerate(done if each and len(p) == len(y) else ()): each(None if x is None else x[j], y[j, ..., 0], p[j], row)
+        for j, row in enumerate(done if each and len(p) == len(y) else ()):
+            try: each(None if x is None else x[j], y[j, ..., 0], p[j], row)
+            except ValueError as e: raise ValueError(f'{row["image"]}: {e}') from e
     if preds is not None and len(preds) != n: raise ValueError(f'{len(preds)} predictions for {n} images')
-    frames = pd.DataFrame(frames); used = int((frames.n_valid > 0).sum()) if len(frames) else 0
+    frames = pd.DataFrame(frames); frames.attrs |= dict(protocol=str(how), checksum=f'{crc:08x}'); used = int((frames.n_valid > 0).sum()) if len(frames) else 0
     if not used: raise ValueError(f'no image has a measured depth that counts ({how})')
     data = dict(images=used, left_out=len(frames) - used, height=int(y.shape[1]), width=int(y.shape[2]), checksum=f'{crc:08x}')
     summary = Summary(aggregate_frames(frames, how.aggregate), how, data)
@@ -133,10 +136,11 @@ def load_scores(
 ): # (DataFrame of images, Summary)
     "Read scores. Raises ValueError for a file that does not hold scores"
     try:
-        got = json.loads(open(path).read())
-        frames = pd.DataFrame(got['frames']).fillna(np.nan)
-        return frames.astype({k: float for k in (*METRICS, *EXTRAS)}), Summary(pd.Series(got['means']), Protocol(**got['protocol']), got['data'])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as e: raise ValueError(f'{path} does not hold scores written by save_scores ({e})') from e
+        got = json.loads(Path(path).read_text())
+        frames, how = pd.DataFrame(got['frames']).fillna(np.nan), Protocol(**got['protocol'])
+        frames.attrs |= dict(protocol=str(how), checksum=got['data']['checksum'])
+        return frames.astype({k: float for k in (*METRICS, *EXTRAS)}), Summary(pd.Series(got['means'])[[*METRICS, *EXTRAS]], how, got['data'])
+    except (ValueError, KeyError, TypeError, AttributeError) as e: raise ValueError(f'{path} does not hold scores written by save_scores ({e})') from e
 
 # %% ../nbs/06_2_evaluation.ipynb #38
 def rank(
@@ -147,7 +151,7 @@ def rank(
     "Table of summaries, the best first. Raises ValueError for summaries that were not made alike, unless `mixed`"
     if not summaries: raise ValueError('there is nothing to rank')
     kinds = {k: dataclasses.asdict(s.protocol) | dict(frames=(s.data['images'], s.data['height'], s.data['width'], s.data['checksum'])) for k, s in summaries.items()}
-    first, *_ = kinds; apart = [f for f in kinds[first] if len({repr(k[f]) for k in kinds.values()}) > 1]
+    first, *_ = kinds; apart = [f for f in kinds[first] if any(k[f] != kinds[first][f] for k in kinds.values())]
     if apart and not mixed:
         other = next(n for n, k in kinds.items() if any(k[f] != kinds[first][f] for f in apart))
         what = ', '.join(f'{f} {kinds[first][f]!r} and {kinds[other][f]!r}' for f in apart if kinds[first][f] != kinds[other][f])

@@ -123,11 +123,15 @@ RECIPES |= {
 _STRONG = Recipe(encoder='lite1', size=(192, 256), source=(240, 320), epochs=68, batch_size=16, learning_rate=1.5e-3, encoder_lr=.15, zoom=1.6, roll=6.,
                  blur=.3, gamma=.2, color=1.3, weight_decay=.05, loss=(('abs_rel', .5), ('log_l1', .5), ('silog', .5), ('gradient', .5)))
 def _strong(**k): return dataclasses.replace(_STRONG, **k)
+def _larger(**k): return _strong(**dict(size=(240, 320), source=(), epochs=12, learning_rate=6e-4, loss=_TERMS) | k)
 
 RECIPES |= {
-    'strong': _STRONG, 'strong_lite0': _strong(encoder='lite0', epochs=90),
+    'strong': _STRONG, 'strong_lite0': _strong(encoder='lite0', epochs=90), 'strong_lite2': _strong(encoder='lite2', epochs=60),
     'strong_then_unzoomed': _strong(init='strong', epochs=5, learning_rate=2e-4, zoom=1., zoom_share=0., roll=3., color=1., loss=_TERMS),
-    'nyu_lite1': _strong(init='strong', epochs=12, learning_rate=5e-4, loss=_TERMS), # the model in the box
+    'strong_then_log_l1': _strong(init='strong', epochs=12, learning_rate=5e-4, loss=_TERMS),
+    'lite2_then_larger': _larger(encoder='lite2', init='strong_lite2'),
+    'larger_for_longer': _larger(init='strong', epochs=24, learning_rate=8e-4),
+    'nyu_lite1': _larger(init='strong'), # the model in the box
 }
 
 # %% ../nbs/11_experiments.ipynb #19
@@ -325,7 +329,7 @@ def _card(result, siblings):
     table = pd.DataFrame([r['scores']['flip'] for r in siblings])
     calibration = pd.DataFrame([r['calibration'] for r in siblings]).mean().to_dict()
     return dict(recipe=result['recipe'], settings=result['settings'], command=result['command'], all_frames=result['all_frames'],
-                training_seconds=result['seconds'], calibration=calibration, protocol=siblings[0]['protocol'], seeds=sorted(r['seed'] for r in siblings),
+                training_seconds=result['seconds'], calibration=calibration, protocol=siblings[0]['protocol'], data=siblings[0]['data'], seeds=sorted(r['seed'] for r in siblings),
                 sparsification=siblings[0]['sparsification'], scores=table.mean().to_dict(), spread=table.std(ddof=1).to_dict() if len(table) > 1 else None)
 
 def pack_run(

@@ -8,7 +8,8 @@ __all__ = ['intervals', 'Paired', 'paired', 'NearestFrame', 'leakage']
 # %% ../nbs/06_3_intervals.ipynb #4
 from dataclasses import dataclass
 import cv2, numpy as np, pandas as pd
-from .evaluation import evaluate
+from scipy.stats import norm, t as student
+from .evaluation import _batches, evaluate
 from .metrics import METRICS
 from .protocol import EXTRAS
 
@@ -18,7 +19,9 @@ _KEPT = [*METRICS, *EXTRAS]
 
 def _sums(frames, aggregate, unit):
     "Per unit (a scene, or a picture): weighted sums of all metrics (K, M), and weights (K,)."
+    if aggregate not in ('images', 'pixels'): raise ValueError(f"aggregate must be 'images' or 'pixels'; got {aggregate!r}")
     f = frames[frames.n_valid > 0]
+    if unit and (unit not in f or f[unit].isna().any()): raise ValueError(f'every image needs a value in the column {unit!r}, which says what is drawn')
     v = f[_KEPT].to_numpy(float, copy=True)
     if aggregate == 'pixels': v[:, [_KEPT.index(k) for k in _SQUARED]] **= 2
     w = np.ones(len(f)) if aggregate == 'images' else f.n_valid.to_numpy(float)
@@ -33,8 +36,16 @@ def _means(sums, weights, aggregate):
         m[..., _KEPT.index('silog')] = 100*np.sqrt(np.maximum(m[..., _KEPT.index('rmse_log')]**2 - m[..., _KEPT.index('log_bias')]**2, 0))
     return m
 
-def _draws(k, n, seed): return np.random.default_rng(seed).multinomial(k, np.full(k, 1/k), n).astype(float) # (n, k): how often each unit is taken
+def _draws(k, n, seed): return np.random.default_rng(seed).multinomial(k, np.full(k, 1/k), n).astype('float32') # (n, k): how often each unit is taken
 
+def _tails(level, k):
+    "Quantiles of the draws that make an interval of `k` units: those of `level`, moved outwards for few units (expanded percentiles, Hesterberg 2015)."
+    if not 0 < level < 1: raise ValueError(f'level is a share between 0 and 1, for example 0.95; got {level}')
+    if k < 5: raise ValueError(f'{k} scenes are too few for an interval; five are the least, and twenty a good number')
+    a = float(norm.cdf(np.sqrt(k/(k - 1))*student.ppf((1 - level)/2, k - 1)))
+    return a, 1 - a
+
+# %% ../nbs/06_3_intervals.ipynb #9
 def intervals(
     frames:pd.DataFrame, # one row per image, from `evaluate`
     level=.95, # share of draws inside the interval
@@ -43,16 +54,18 @@ def intervals(
     aggregate='images', # 'images' or 'pixels', as in `Protocol`
     seed=0, # of the draws
 )->pd.DataFrame: # one row per metric: mean, low, high; number of units in .attrs
-    "Percentile bootstrap intervals (Efron 1979) over scenes. Raises ValueError for fewer than three scenes"
+    "Bootstrap intervals (Efron 1979) over scenes, widened for few of them (Hesterberg 2015). Raises ValueError for fewer than five scenes"
     sums, weights = _sums(frames, aggregate, unit)
-    if len(weights) < 3: raise ValueError(f'{len(weights)} {unit or "image"}s are too few for an interval; three are the least, and twenty a good number')
-    take = _draws(len(weights), n, seed)
-    low, high = np.quantile(_means(take @ sums, take @ weights, aggregate), ((1 - level)/2, (1 + level)/2), axis=0)
+    tails, take = _tails(level, len(weights)), _draws(len(weights), n, seed)
+    low, high = np.quantile(_means(take @ sums, take @ weights, aggregate), tails, axis=0)
     table = pd.DataFrame({'mean': _means(sums.sum(0), weights.sum(), aggregate), 'low': low, 'high': high}, index=_KEPT)
     table.attrs |= dict(units=len(weights), unit=unit or 'image', level=level)
     return table
 
-# %% ../nbs/06_3_intervals.ipynb #19
+# %% ../nbs/06_3_intervals.ipynb #21
+_UP = ('delta1', 'delta2', 'delta3', 'precision', 'recall', 'f1')     # the larger the better
+_DOWN = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog', 'mae', 'unevenness', 'tilt')
+
 @dataclass(frozen=True)
 class Paired:
     "The difference of two models on the same images, b - a."
@@ -67,7 +80,7 @@ class Paired:
     @property
     def sure(self): return self.low > 0 or self.high < 0 # the interval does not hold zero
     def __repr__(self):
-        up = self.metric.startswith('delta'); word = 'no difference that could not be chance' if not self.sure else 'b is better' if (self.difference > 0) == up else 'a is better'
+        word = 'no difference that could not be chance' if not self.sure else 'b is better' if (self.difference > 0) == (self.metric in _UP) else 'a is better'
         return f'{self.metric}: b - a = {self.difference:+.4f}, {self.level:.0%} interval {self.low:+.4f} to {self.high:+.4f} over {self.scenes} scenes; b is better in {self.better:.0%} of them: {word}'
 
 def paired(
@@ -78,19 +91,22 @@ def paired(
     n=2000, # draws
     seed=0, # of the draws
 )->Paired:
-    "Bootstrap over scenes of the difference of two models. Raises ValueError if they were not scored on the same images and pixels"
-    both = a.merge(b, on=['image', 'scene'], how='outer', suffixes=('_a', '_b'), indicator=True, validate='one_to_one')
+    "Bootstrap over scenes of the difference of two models. Raises ValueError if they were not scored on the same images by the same protocol"
+    if metric not in (*_UP, *_DOWN): raise ValueError(f"no better and worse is known for {metric!r}; there are {', '.join((*_DOWN, *_UP))}")
+    if (p := a.attrs.get('protocol')) != (q := b.attrs.get('protocol')) and p and q: raise ValueError(f'the two were scored by different protocols: {p}; and {q}')
+    for name, f in (('first', a), ('second', b)):
+        if (twice := f.duplicated(['image', 'scene'])).any(): raise ValueError(f"{f.image[twice].iloc[0]} stands twice in the {name} table: give every image a name of its own")
+    both = a.merge(b, on=['image', 'scene'], how='outer', suffixes=('_a', '_b'), indicator=True)
     if (both._merge != 'both').any(): raise ValueError(f"{(both._merge != 'both').sum()} images were scored for one model only, for example {both.image[both._merge != 'both'].iloc[0]}")
     if (both.n_valid_a != both.n_valid_b).any(): raise ValueError('the two were scored on different pixels: use one protocol for both')
-    both = both[both.n_valid_a > 0]; d = both[f'{metric}_b'] - both[f'{metric}_a']
-    by = d.groupby(both.scene); sums, counts = by.sum().to_numpy(), by.size().to_numpy(float)
-    if len(sums) < 3: raise ValueError(f'{len(sums)} scenes are too few for an interval; three are the least')
-    take = _draws(len(sums), n, seed)
-    low, high = np.quantile(take @ sums/(take @ counts), ((1 - level)/2, (1 + level)/2))
-    sign = 1 if metric.startswith('delta') else -1
+    d = (both[f'{metric}_b'] - both[f'{metric}_a']).dropna()
+    by = d.groupby(both.scene[d.index]); sums, counts = by.sum().to_numpy(), by.size().to_numpy(float)
+    tails, take = _tails(level, len(sums)), _draws(len(sums), n, seed)
+    low, high = np.quantile(take @ sums/(take @ counts), tails)
+    sign = 1 if metric in _UP else -1
     return Paired(metric, float(d.mean()), float(low), float(high), float((sign*sums > 0).mean()), len(sums), level)
 
-# %% ../nbs/06_3_intervals.ipynb #24
+# %% ../nbs/06_3_intervals.ipynb #26
 def _thumbnails(x, size=(16, 12)):
     "Grey thumbnails of pictures (B, H, W, 3), (B, n) with mean 0 and length 1."
     t = np.stack([cv2.resize(np.asarray(p, 'float32'), size, interpolation=cv2.INTER_AREA).mean(-1).ravel() for p in x])
@@ -103,8 +119,8 @@ class NearestFrame:
 
     def fit(self, dataset): # DepthDataset, or tuple (x, y)
         "Keep thumbnails and depth maps; holes are filled with the median of their map"
-        parts = [dataset.as_is()[i] for i in range(len(dataset))] if hasattr(dataset, 'as_is') else [dataset]
-        self.seen, d = np.concatenate([_thumbnails(x) for x, _ in parts]), np.concatenate([np.asarray(y, 'float32')[..., :1] for _, y in parts])
+        parts = [(x, np.asarray(y, 'float32')[..., :1]) for x, y, _ in _batches(dataset.as_is() if hasattr(dataset, 'as_is') else dataset)]
+        self.seen, d = np.concatenate([_thumbnails(x) for x, _ in parts]), np.concatenate([np.where(np.isfinite(y), y, 0) for _, y in parts])
         middle = np.array([np.median(m[m > 0]) if (m > 0).any() else 1 for m in d], 'float32')
         self.depth = np.where(d > 0, d, middle[:, None, None, None])
         return self
@@ -114,12 +130,12 @@ class NearestFrame:
         if self.seen is None: raise ValueError('NearestFrame has not been fitted: call .fit(training dataset) first')
         return self.depth[(_thumbnails(x) @ self.seen.T).argmax(1)]
 
-# %% ../nbs/06_3_intervals.ipynb #26
+# %% ../nbs/06_3_intervals.ipynb #28
 def leakage(
     df:pd.DataFrame, # one row per frame, with a column `scene`; a manifest for example
     learn, # function: training rows -> something `evaluate` accepts
     dataset, # function: rows -> what `evaluate` scores on, in the order of the rows
-    val=.3, # share of frames in the scenes that are set aside
+    val=.4, # share of frames in the scenes that are set aside
     seed=0, # of the split
     protocol=None, # see `evaluate`
     metric='abs_rel', # see `paired`
@@ -129,7 +145,7 @@ def leakage(
     aside = df.scene.isin(names[(size.cumsum() - size).to_numpy() < val*len(df)])
     shuffled = df[aside].sample(frac=1, random_state=seed)
     nth = shuffled.groupby('scene').cumcount()
-    score, met = shuffled[nth % 2 == 0], shuffled[nth % 2 == 1]
+    met = shuffled[nth % 2 == 1]; score = shuffled[(nth % 2 == 0) & shuffled.scene.isin(met.scene)]   # a scene with one frame cannot be met
     if not len(met): raise ValueError('no scene that was set aside has two frames, so nothing can leak')
     others = df[~aside].sample(frac=1, random_state=seed)
     if len(others) <= len(met): raise ValueError(f'{len(others)} frames of other scenes are too few; make val smaller than {val}')

@@ -55,8 +55,8 @@ def align_depth(
     if align is None or not np.any(valid): return pred
     truth = np.asarray(truth, 'float64')
     if space == 'disparity' and not disparity:
-        if np.min(pred) <= 0: raise ValueError(f'alignment in disparity needs positive depths; the smallest is {np.min(pred):.3g} m')
-        pred = 1/pred
+        if np.min(pred[valid]) <= 0: raise ValueError(f'alignment in disparity needs positive depths; the smallest is {np.min(pred[valid]):.3g} m')
+        pred = 1/np.where(pred > 0, pred, np.inf)
     p, t = pred[valid], truth[valid] if space == 'depth' else 1/truth[valid]
     if align == 'median' and np.median(p) <= 0: raise ValueError(f'median alignment needs a positive prediction; its median is {np.median(p):.3g}')
     s, b = _fit(p, t, align)
@@ -83,7 +83,10 @@ class Protocol:
     def __post_init__(self):
         for k, there in _ANSWERS.items():
             if (v := getattr(self, k)) not in there: raise ValueError(f'{k} must be one of {", ".join(map(repr, there))}; got {v!r}')
-        if not 0 <= self.min_depth < (self.max_depth or np.inf): raise ValueError(f'0 <= min_depth < max_depth must hold; got {self.min_depth} and {self.max_depth}')
+        far = None if self.max_depth is None or self.max_depth == np.inf else float(self.max_depth)
+        for k, v in dict(min_depth=float(self.min_depth), max_depth=far, clip=bool(self.clip)).items(): object.__setattr__(self, k, v) # 10 and 10.0 are one answer
+        if not 0 <= self.min_depth < (np.inf if far is None else far): raise ValueError(f'0 <= min_depth < max_depth must hold; got {self.min_depth} and {far}')
+        if self.clip and not self.min_depth: raise ValueError('predictions cannot be clipped to a range that begins at 0: give min_depth=, or clip=False')
         if self.align is None and self.align_space != 'depth': raise ValueError("align_space='disparity' says where to align; say how, with align=")
 
     def differences(self, other): # dict: field -> (own answer, the other's)
@@ -91,7 +94,7 @@ class Protocol:
         return {k: (v, w) for k, v in dataclasses.asdict(self).items() if v != (w := getattr(other, k))}
 
     def __str__(self):
-        far = f'to {self.max_depth:g} m' if self.max_depth else 'on'
+        far = f'to {self.max_depth:g} m' if self.max_depth is not None else 'on'
         return (f"depth {self.min_depth:g} {far}{' (ends left out)'*(self.mask == 'open')}, predictions {'clipped' if self.clip else 'not clipped'}; crop: {self.crop or 'none'}; "
                 f"alignment: {self.align or 'none'}{f' in {self.align_space}' if self.align else ''}; flip averaging: {'yes' if self.tta else 'no'}; "
                 + ('each metric per image, then the mean over images' if self.aggregate == 'images' else 'all pixels of all images pooled')
@@ -128,7 +131,7 @@ def counted(
 ): # (H, W) bool
     "The pixels of an image that count"
     truth = np.asarray(truth, 'float32')
-    lo, hi = np.float32(protocol.min_depth), np.float32(protocol.max_depth or np.inf)
+    lo, hi = np.float32(protocol.min_depth), np.float32(np.inf if protocol.max_depth is None else protocol.max_depth)
     inside = (truth >= lo) & (truth <= hi) if protocol.mask == 'closed' else (truth > lo) & (truth < hi)
     return np.isfinite(truth) & (truth > 0) & inside & crop_mask(*truth.shape, protocol.crop)
 
@@ -140,6 +143,7 @@ def compared(
 ): # (H, W) bool: the pixels that count; (H, W) float64 metres: the prediction as it is compared there
     "Size, crop, range, alignment and clipping of one image. Raises ValueError for another size"
     k, truth, pred = as_protocol(protocol), np.asarray(truth, 'float32'), np.asarray(pred)
+    if pred.ndim != 2: raise ValueError(f'a prediction is (H, W) metres; got {pred.shape}')
     if pred.shape != truth.shape:
         if not k.resize: raise ValueError(f"predictions are {pred.shape[0]} x {pred.shape[1]}, the truth is {truth.shape[0]} x {truth.shape[1]}: resize the predictions, or let the protocol do it with resize='bilinear'")
         pred = cv2.resize(pred.astype('float32'), truth.shape[::-1], interpolation=cv2.INTER_LINEAR if k.resize == 'bilinear' else cv2.INTER_NEAREST)
