@@ -112,7 +112,7 @@ def evaluate(
             try: each(None if x is None else x[j], y[j, ..., 0], p[j], row)
             except ValueError as e: raise ValueError(f'{row["image"]}: {e}') from e
     if preds is not None and len(preds) != n: raise ValueError(f'{len(preds)} predictions for {n} images')
-    frames = pd.DataFrame(frames); frames.attrs |= dict(protocol=str(how), checksum=f'{crc:08x}'); used = int((frames.n_valid > 0).sum()) if len(frames) else 0
+    frames = pd.DataFrame(frames); frames.attrs['protocol'] = str(how); used = int((frames.n_valid > 0).sum()) if len(frames) else 0
     if not used: raise ValueError(f'no image has a measured depth that counts ({how})')
     data = dict(images=used, left_out=len(frames) - used, height=int(y.shape[1]), width=int(y.shape[2]), checksum=f'{crc:08x}')
     summary = Summary(aggregate_frames(frames, how.aggregate), how, data)
@@ -138,7 +138,7 @@ def load_scores(
     try:
         got = json.loads(Path(path).read_text())
         frames, how = pd.DataFrame(got['frames']).fillna(np.nan), Protocol(**got['protocol'])
-        frames.attrs |= dict(protocol=str(how), checksum=got['data']['checksum'])
+        frames.attrs['protocol'] = str(how)
         return frames.astype({k: float for k in (*METRICS, *EXTRAS)}), Summary(pd.Series(got['means'])[[*METRICS, *EXTRAS]], how, got['data'])
     except (ValueError, KeyError, TypeError, AttributeError) as e: raise ValueError(f'{path} does not hold scores written by save_scores ({e})') from e
 

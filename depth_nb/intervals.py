@@ -10,32 +10,9 @@ from dataclasses import dataclass
 import cv2, numpy as np, pandas as pd
 from scipy.stats import norm, t as student
 from .evaluation import _batches, evaluate
-from .metrics import METRICS
-from .protocol import EXTRAS
+from .protocol import _KEPT, _means, _sums
 
 # %% ../nbs/06_3_intervals.ipynb #7
-_SQUARED = ('rmse', 'rmse_log')                                       # roots of means: averaged as squares where pixels are pooled
-_KEPT = [*METRICS, *EXTRAS]
-
-def _sums(frames, aggregate, unit):
-    "Per unit (a scene, or a picture): weighted sums of all metrics (K, M), and weights (K,)."
-    if aggregate not in ('images', 'pixels'): raise ValueError(f"aggregate must be 'images' or 'pixels'; got {aggregate!r}")
-    f = frames[frames.n_valid > 0]
-    if unit and (unit not in f or f[unit].isna().any()): raise ValueError(f'every image needs a value in the column {unit!r}, which says what is drawn')
-    v = f[_KEPT].to_numpy(float, copy=True)
-    if aggregate == 'pixels': v[:, [_KEPT.index(k) for k in _SQUARED]] **= 2
-    w = np.ones(len(f)) if aggregate == 'images' else f.n_valid.to_numpy(float)
-    code = pd.factorize(f[unit])[0] if unit else np.arange(len(f))
-    return np.stack([np.bincount(code, w*c) for c in v.T], 1), np.bincount(code, w)
-
-def _means(sums, weights, aggregate):
-    "Means from sums (..., M) and weights (...): as `aggregate_frames` has them."
-    m = sums/weights[..., None]
-    if aggregate == 'pixels':
-        for k in _SQUARED: m[..., _KEPT.index(k)] **= .5
-        m[..., _KEPT.index('silog')] = 100*np.sqrt(np.maximum(m[..., _KEPT.index('rmse_log')]**2 - m[..., _KEPT.index('log_bias')]**2, 0))
-    return m
-
 def _draws(k, n, seed): return np.random.default_rng(seed).multinomial(k, np.full(k, 1/k), n).astype('float32') # (n, k): how often each unit is taken
 
 def _tails(level, k):

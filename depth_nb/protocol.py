@@ -165,16 +165,31 @@ def score_frame(
     return dict(n_valid=int(valid.sum())) | frame_scores(t, p) | more
 
 # %% ../nbs/06_1_protocol.ipynb #36
+_KEPT = [*METRICS, *EXTRAS]
+_ROOTS = [_KEPT.index(k) for k in ('rmse', 'rmse_log')]               # roots of means: averaged as squares where pixels are pooled
+
+def _sums(frames, how, unit=None):
+    "Per unit (a column's values, or each image): weighted sums of all metrics (K, M), and weights (K,)."
+    if how not in ('images', 'pixels'): raise ValueError(f"aggregate must be 'images' or 'pixels'; got {how!r}")
+    f = frames[frames.n_valid > 0]
+    if unit and (unit not in f or f[unit].isna().any()): raise ValueError(f'every image needs a value in the column {unit!r}, which says what is drawn')
+    v, w = f[_KEPT].to_numpy(float, copy=True), np.ones(len(f)) if how == 'images' else f.n_valid.to_numpy(float)
+    if how == 'pixels': v[:, _ROOTS] **= 2
+    code = pd.factorize(f[unit])[0] if unit else np.arange(len(f))
+    return np.stack([np.bincount(code, w*c) for c in v.T], 1), np.bincount(code, w)
+
+def _means(sums, weights, how):
+    "Means (..., M) from sums (..., M) and weights (...)."
+    m = sums/np.asarray(weights)[..., None]
+    if how == 'pixels':
+        m[..., _ROOTS] **= .5
+        m[..., _KEPT.index('silog')] = 100*np.sqrt(np.maximum(m[..., _KEPT.index('rmse_log')]**2 - m[..., _KEPT.index('log_bias')]**2, 0))
+    return m
+
 def aggregate_frames(
     frames:pd.DataFrame, # one row per image, from `score_frame`
     how='images', # 'images' or 'pixels', as in `Protocol`
 )->pd.Series: # METRICS and EXTRAS
     "Mean over images, or over all pixels. Images without a pixel that counts are left out"
-    f = frames[frames.n_valid > 0]
-    if how == 'images': return f[[*METRICS, *EXTRAS]].mean()
-    if how != 'pixels': raise ValueError(f"aggregate must be 'images' or 'pixels'; got {how!r}")
-    w = f.n_valid/f.n_valid.sum()
-    out = (f[[*METRICS, *EXTRAS]].mul(w, axis=0)).sum()
-    for k in ('rmse', 'rmse_log'): out[k] = (w*f[k]**2).sum()**.5
-    out['silog'] = 100*max(out.rmse_log**2 - out.log_bias**2, 0)**.5
-    return out
+    sums, weights = _sums(frames, how)
+    return pd.Series(_means(sums.sum(0), weights.sum(), how), _KEPT)
