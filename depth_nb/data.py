@@ -8,7 +8,7 @@ __all__ = ['RESIZE_MODES', 'read_image', 'read_depth', 'resize_image', 'resize_d
            'Augment', 'DepthDataset', 'FollowEpoch']
 
 # %% ../nbs/02_data.ipynb #4
-import copy, io, math, os, warnings, zlib
+import copy, io, math, os, re, warnings, zlib
 from functools import partial
 from pathlib import Path
 from tokenize import TokenError
@@ -103,18 +103,31 @@ def read_image(
                                                "8-bit or 16-bit first")
     return cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
 
-# %% ../nbs/02_data.ipynb #24
+# %% ../nbs/02_data.ipynb #26
+_HEAD = re.compile(rb"\{'descr': '([<>|=]?[biuf]\d+)', 'fortran_order': (True|False), 'shape': \(((?:\d+, ?)*\d*)\), ?\} *\n")
+
+def _npy_head(f):
+    "(shape, whether columns come first, dtype) of an open `.npy` file; `f` stands at the data then."
+    version = npy.read_magic(f)
+    if version not in ((1, 0), (2, 0)): raise ValueError('its version of the format is not for numbers')
+    at, n = f.tell(), int.from_bytes(f.read(2*version[0]), 'little')
+    if plain := _HEAD.fullmatch(f.read(min(n, 10_000))):
+        return tuple(int(i) for i in plain[3].replace(b' ', b'').split(b',') if i), plain[2] == b'True', np.dtype(plain[1].decode())
+    f.seek(at)
+    return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(f)
+
 def _read_npy(path, max_pixels=None):
     "The array of an `.npy` file; pickled objects are never loaded. `ValueError` and its like without the file's name."
     with open(path, 'rb') as f:
-        head = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(f))
-        if not head: raise ValueError('its version of the format is not for numbers')
-        _check_pixels(path, math.prod(head(f)[0]), max_pixels)
-        f.seek(0)
-        a = npy.read_array(f, allow_pickle=False)
+        shape, columns_first, dtype = _npy_head(f)
+        if dtype.hasobject: raise ValueError('it holds pickled objects')
+        _check_pixels(path, n := math.prod(shape), max_pixels)
+        a = np.fromfile(f, dtype, n)
+        if a.size < n: raise ValueError(f'it ends after {a.size} of {n} numbers')
         if f.read(1): raise ValueError('the file is longer than its array')
-    return a
+    return a.reshape(shape, order='F' if columns_first else 'C')
 
+# %% ../nbs/02_data.ipynb #29
 def _read_array(path, max_pixels=None):
     "Numbers of an `.npy` or image file as stored, (H, W). `ValueError` naming the file if damaged, no map, too large, or pickled."
     if Path(path).suffix.lower() != '.npy': a = _decode(path, cv2.IMREAD_UNCHANGED, max_pixels)
@@ -130,7 +143,7 @@ def _read_array(path, max_pixels=None):
                          f"type {getattr(a, 'dtype', type(a).__name__)}")
     return a
 
-# %% ../nbs/02_data.ipynb #26
+# %% ../nbs/02_data.ipynb #31
 def read_depth(
     path, # `.npy` or image file
     scale=1., # metres per stored unit
@@ -151,7 +164,7 @@ def read_depth(
         ok &= m > 0
     return np.where(ok, d, np.float32(0))
 
-# %% ../nbs/02_data.ipynb #38
+# %% ../nbs/02_data.ipynb #43
 def resize_image(
     img, # (H, W, 3) uint8
     size # (height, width) wanted
@@ -162,7 +175,7 @@ def resize_image(
     if small != img.shape[:2]: img = cv2.resize(img, small[::-1], interpolation=cv2.INTER_AREA)
     return img if img.shape[:2] == (h, w) else cv2.resize(img, (w, h), interpolation=cv2.INTER_LINEAR)
 
-# %% ../nbs/02_data.ipynb #46
+# %% ../nbs/02_data.ipynb #51
 def _centres(n, new): return ((np.arange(new) + .5)*n/new).astype(np.intp)
 
 def resize_depth(
@@ -172,7 +185,7 @@ def resize_depth(
     "Depth of the given size: at each new pixel's centre the stored value there. No value is invented, and holes keep their shape."
     return depth[np.ix_(_centres(depth.shape[0], size[0]), _centres(depth.shape[1], size[1]))]
 
-# %% ../nbs/02_data.ipynb #50
+# %% ../nbs/02_data.ipynb #55
 RESIZE_MODES = ('squash', 'crop', 'pad')
 
 def _window(shape, size, how):
@@ -195,7 +208,7 @@ def fit_camera(cam, size, resize='squash'):
     t, l, h, w = _window((cam.height, cam.width), size, resize)
     return cam.cropped(l, t, w, h).resized(size[1], size[0])
 
-# %% ../nbs/02_data.ipynb #56
+# %% ../nbs/02_data.ipynb #61
 def load_frame(
     row, # row of a manifest, from `.iloc` or `.itertuples()`
     size, # (height, width) wanted
@@ -217,7 +230,7 @@ def load_frame(
                                      f"depth_scale = {r['depth_scale']:g} right?")
     return resize_image(_take(rgb, box), size), d
 
-# %% ../nbs/02_data.ipynb #62
+# %% ../nbs/02_data.ipynb #67
 def split_by_scene(
     df, # manifest
     val=.15, # wanted share of frames in validation, between 0 and 1
@@ -240,7 +253,7 @@ def split_by_scene(
     df['split'] = np.where(df.scene.isin(chosen), 'val', 'train')
     return check_split(df)
 
-# %% ../nbs/02_data.ipynb #64
+# %% ../nbs/02_data.ipynb #69
 def check_split(
     df # manifest with a column `split`
 ):
@@ -254,7 +267,7 @@ def check_split(
                                         f"({len(leaks)} such in all); split by scene, see split_by_scene")
     return df
 
-# %% ../nbs/02_data.ipynb #72
+# %% ../nbs/02_data.ipynb #77
 def crop_zoom(
     rgb, # (h, w, 3) uint8
     depth, # (h, w) metres, 0 = no measurement
@@ -272,7 +285,7 @@ def crop_zoom(
     i, j = (np.minimum(((np.arange(n) + .5)/zoom + o).astype(np.intp), n - 1) for n, o in ((h, top), (w, left)))
     return rgb, depth[np.ix_(i, j)]/np.float32(zoom)
 
-# %% ../nbs/02_data.ipynb #80
+# %% ../nbs/02_data.ipynb #85
 def color_matrix(
     mean, # (3,) mean colour of the picture, 0..255
     brightness=0., # added, as a share of 255
@@ -285,7 +298,7 @@ def color_matrix(
     m = saturation*np.eye(3) + (1 - saturation)*grey
     return np.hstack([contrast*m, ((1 - contrast)*(m @ mean) + 255*brightness)[:, None]])[list(order)]
 
-# %% ../nbs/02_data.ipynb #91
+# %% ../nbs/02_data.ipynb #96
 def roll_camera(
     rgb, # (h, w, 3) uint8
     depth, # (h, w) metres, 0 = no measurement
@@ -297,7 +310,7 @@ def roll_camera(
     rgb = cv2.warpAffine(np.ascontiguousarray(rgb), m, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return rgb, cv2.warpAffine(np.ascontiguousarray(depth), m, (w, h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
-# %% ../nbs/02_data.ipynb #96
+# %% ../nbs/02_data.ipynb #101
 def gamma_curve(
     rgb, # (h, w, 3) uint8
     gamma # exponent; 1 changes nothing, less is brighter
@@ -305,7 +318,7 @@ def gamma_curve(
     "`255 (x/255)^gamma`, by table."
     return cv2.LUT(np.ascontiguousarray(rgb), np.rint(255*(np.arange(256)/255)**gamma).astype(np.uint8))
 
-# %% ../nbs/02_data.ipynb #99
+# %% ../nbs/02_data.ipynb #104
 def cut_depth(
     rgb, # (h, w, 3) uint8
     depth, # (h, w) metres, 0 = no measurement
@@ -323,7 +336,7 @@ def cut_depth(
     out[part] = np.where(d > 0, np.clip(np.rint(d*(255/max_depth)), 0, 255).astype(np.uint8), out[part])
     return out
 
-# %% ../nbs/02_data.ipynb #104
+# %% ../nbs/02_data.ipynb #109
 class Augment:
     "Random flip, crop-zoom and colour of one frame: `augment(rgb, depth, rng) -> rgb, depth`. Depth stays true and is never interpolated."
     def __init__(self,
@@ -365,7 +378,7 @@ class Augment:
 
     def __repr__(self): return f"Augment({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
 
-# %% ../nbs/02_data.ipynb #105
+# %% ../nbs/02_data.ipynb #110
 @patch
 def _more(self:Augment, rgb, depth, turn, g, blur, sigma, cut, *place):
     "What is off by default, with its nine random numbers."
@@ -376,7 +389,7 @@ def _more(self:Augment, rgb, depth, turn, g, blur, sigma, cut, *place):
     if cut < self.cut_depth: rgb = cut_depth(rgb, depth, left, top, w*self.cut_size, h*self.cut_size, self.max_depth)
     return rgb, depth
 
-# %% ../nbs/02_data.ipynb #115
+# %% ../nbs/02_data.ipynb #120
 class _Rows:
     "Rows of a manifest by number, as dicts of what `load_frame` needs, made when asked for."
     def __init__(self, df): self.columns = {c: df[c].array for c in ('image', 'depth', 'mask', 'depth_scale')}
@@ -389,7 +402,7 @@ def _problem(row, why):
     named = {why.find(str(p)): str(p) for p in (row['image'], row['depth'], row['mask']) if p and str(p) in why}
     return dict(file=named[min(named)] if named else row['image'], why=why)
 
-# %% ../nbs/02_data.ipynb #117
+# %% ../nbs/02_data.ipynb #122
 class _Files:
     "Frames decoded anew at each access."
     def __init__(self, rows, kept, settings): self.rows, self.kept, self.settings = rows, kept, settings
@@ -410,7 +423,7 @@ class _Cached:
         idx = self.kept[idx]
         return self.maps[0][idx], np.minimum(self.maps[1][idx]*self.step, self.max_depth)     # rounding stays within the range
 
-# %% ../nbs/02_data.ipynb #119
+# %% ../nbs/02_data.ipynb #124
 def _open_frames(df, settings, cache, on_error, progress):
     "Where frames come from, the positions of the usable rows, and the problems as a list of dicts."
     rows = _Rows(df)
@@ -431,7 +444,7 @@ def _open_frames(df, settings, cache, on_error, progress):
     frames = _Cached(path, meta, kept, settings['max_depth']) if cache else _Files(rows, kept, settings)
     return frames, kept, [_problem(rows[i], why) for i, why in problems]
 
-# %% ../nbs/02_data.ipynb #123
+# %% ../nbs/02_data.ipynb #128
 class DepthDataset(keras.utils.PyDataset):
     """Batches of a manifest for `fit`, `evaluate`, `predict`: x uint8 RGB (B, h, w, 3), y float32 metres (B, h, w, 1), 0 = no measurement.
 
@@ -471,7 +484,7 @@ class DepthDataset(keras.utils.PyDataset):
 
     def __len__(self): return math.ceil(len(self.manifest)/self.batch_size)
 
-# %% ../nbs/02_data.ipynb #124
+# %% ../nbs/02_data.ipynb #129
 def _check_options(size, source, batch_size, min_depth, max_depth, seed, resize, on_error):
     "`ValueError` naming the option of `DepthDataset` that makes no sense."
     if len(size) != 2 or min(size) < 1: raise ValueError(f"size must be (height, width) in pixels, not {size}")
@@ -484,7 +497,7 @@ def _check_options(size, source, batch_size, min_depth, max_depth, seed, resize,
     if resize not in RESIZE_MODES: raise ValueError(f"resize must be one of {RESIZE_MODES}, not {resize!r}")
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
 
-# %% ../nbs/02_data.ipynb #126
+# %% ../nbs/02_data.ipynb #131
 @patch(as_prop=True)
 def epoch(self:DepthDataset):
     "Number of the current epoch. Order and augmentation depend on it, the seed and the row alone. Set it to go on with a stopped training."
@@ -509,7 +522,7 @@ def _batch(self:DepthDataset, i):
     epoch, order = self._state
     return epoch, order[i%len(self)*self.batch_size:][:self.batch_size]
 
-# %% ../nbs/02_data.ipynb #132
+# %% ../nbs/02_data.ipynb #137
 @patch
 def __getitem__(self:DepthDataset, i):
     "Batch `i` of the current epoch: x uint8 (B, h, w, 3) and y float32 (B, h, w, 1), or (B, h, w, 4) with `guide`."
@@ -527,7 +540,7 @@ def __repr__(self:DepthDataset):
     return (f"DepthDataset({len(self.manifest)} frames of {self.manifest.scene.nunique()} scenes, {self.size[0]} x {self.size[1]}, "
             f"{len(self)} batches of {self.batch_size}, {self.min_depth:g} to {self.max_depth:g} m, {len(self.problems)} skipped)")
 
-# %% ../nbs/02_data.ipynb #140
+# %% ../nbs/02_data.ipynb #145
 @patch
 def as_is(self:DepthDataset):
     "The same frames in the order of the manifest, not shuffled, not augmented, without guide: what scores and baselines are made on."
@@ -535,7 +548,7 @@ def as_is(self:DepthDataset):
     ds.shuffle, ds.augment, ds.guide, ds.epoch = False, None, False, 0
     return ds
 
-# %% ../nbs/02_data.ipynb #144
+# %% ../nbs/02_data.ipynb #149
 @patch(as_prop=True)
 def cameras(self:DepthDataset):
     "`Intrinsics` of each row of `.manifest` at the fitted size, None where the manifest has no camera. Before augmentation."
@@ -545,7 +558,7 @@ def cameras(self:DepthDataset):
         return fit_camera(Intrinsics(r.fx, r.fy, r.cx, r.cy, width, height), self.source, self.resize).resized(*self.size[::-1])
     return [one(r) for r in self.manifest.itertuples()]
 
-# %% ../nbs/02_data.ipynb #154
+# %% ../nbs/02_data.ipynb #159
 @patch
 def on_epoch_begin(self:DepthDataset):
     "Called by Keras when an epoch begins."
@@ -556,7 +569,7 @@ def on_epoch_end(self:DepthDataset):
     "Called by Keras after an epoch, and by `fit` once more before the first. Goes to the next epoch if one had begun."
     if self._running: self._running, self.epoch = False, self.epoch + 1
 
-# %% ../nbs/02_data.ipynb #162
+# %% ../nbs/02_data.ipynb #167
 class FollowEpoch(keras.callbacks.Callback):
     "Callback that sets `dataset.epoch` to Keras' own number at the beginning of each epoch, whatever happened before."
     def __init__(self,
