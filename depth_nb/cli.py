@@ -74,7 +74,9 @@ def _data_set(
 
 def open_data(
     data:str,           # Folder of frames, folder in DIODE's layout, or a word: rooms, diode, nyu, kitti:FOLDER
-    unit:str=None,        # Unit of the stored depth: 'mm', 'm', or metres per step; not given: by file type
+    unit:str=None,        # Unit of the stored depth: 'mm', 'cm', 'm', or metres per step; not given: by file type
+    image:str=None,       # Naming pattern of the pictures of a folder without index, as rgb/{}.jpg
+    depth:str=None,       # Naming pattern of its depth maps, with the same holes
 ):
     "The manifest of what lies at `data`. Raises `FileNotFoundError` or `ValueError` that says which layouts are known."
     from depth_nb.download import diode_layout, folder
@@ -83,11 +85,12 @@ def open_data(
         if (df := _data_set(data)) is not None: return df
         raise FileNotFoundError(f"{data}: no such folder. Give a folder of frames, or one of rooms, diode, nyu, kitti:FOLDER")
     if path.is_file(): raise ValueError(f"{data} is a file; give the folder that holds it: {path.parent}")
-    if (path/'index.csv').is_file(): return folder(path, unit=_unit(unit))
+    if image or depth or (path/'index.csv').is_file(): return folder(path, unit=_unit(unit), image=image, depth=depth)
     inside,outside = (any(path.glob(f'*/{n}')) for n in ('indoors','outdoor'))
     if unit and (inside or outside): raise ValueError(f"--unit is for folders with an index.csv; {data} holds metres, as DIODE does")
     if inside or outside: return diode_layout(path, indoors=inside, outdoors=outside and not inside)
-    raise ValueError(f"{data}: neither an index.csv (columns image, depth, group) nor DIODE's folders (val/indoors/scene_...) found in it")
+    raise ValueError(f"{data}: neither an index.csv (columns image, depth, group) nor DIODE's folders (val/indoors/scene_...) found in it. "
+                     "Files that are paired by their names need patterns, for example --image 'rgb/{}.jpg' --depth 'depth/{}.png'")
 
 def _unit(unit):
     "'mm' and 'm' stay words, a number becomes one, '' becomes None."
@@ -123,17 +126,18 @@ def demo(
 # %% ../nbs/91_cli.ipynb #34
 def look(
     data:str,       # Folder with index.csv, folder in DIODE's layout, or a word: rooms, diode, nyu, kitti:FOLDER
-    unit:str=None,    # Unit of stored depth: mm, m, or metres per step (not given: by file type)
+    unit:str=None,    # Unit of stored depth: mm, cm, m, or metres per step (not given: by file type)
     n:int=100,      # Frames to read, spread evenly; the table itself is always checked as a whole
     html:str=None,    # File to write the report to as a page with pictures, for example report.html
     image:str=None,   # Folder without index: naming pattern of the pictures, as rgb/{}.jpg or {scene}/{}_rgb.png
     depth:str=None,   # Folder without index: naming pattern of the depth maps, with the same holes
 ):
     "Look at a data set: counts, depth range, valid pixels, damaged files, doubts about unit and camera."
-    from depth_nb.download import folder
     from depth_nb.report import report
-    df = folder(data, unit=_unit(unit), image=image, depth=depth) if image or depth else open_data(data, unit)
-    if 'report' in df.attrs: print(df.attrs['report'] + '\n')
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='depth in ')                   # doubts stand in the report, once
+        df = open_data(data, unit, image, depth)
+    if 'report' in df.attrs: print('\n'.join(l for l in df.attrs['report'].splitlines() if not l.startswith('doubt')) + '\n')
     found = report(df, n=n, progress=sys.stderr.isatty())
     print(found)
     if html: found.save_html(html); print(f"written to {html}")
@@ -141,10 +145,14 @@ def look(
 
 # %% ../nbs/91_cli.ipynb #38
 def _new_model(encoder, decoder, weights, min_depth, max_depth):
-    "The model of `train`, and what makes its optimiser (None: the default of `fit`)."
+    "The model of `train`, and what makes its optimiser (None: the default of `fit`). `ValueError` for options that the U-Net has no use for."
     from depth_nb.models import depth_model, unet
     from depth_nb.transfer import freeze, layerwise_adamw
-    if encoder == 'unet': return unet(min_depth=min_depth, max_depth=max_depth), None
+    if encoder == 'unet':
+        for name,given in (('decoder', decoder), ('weights', weights)):
+            if given: raise ValueError(f"--{name} {given}: the U-Net has none to choose; name a pretrained encoder too, for example --encoder lite0")
+        return unet(min_depth=min_depth, max_depth=max_depth), None
+    decoder,weights = decoder or 'light', weights or 'imagenet'
     model = depth_model(encoder, decoder, weights=None if weights == 'none' else weights, min_depth=min_depth, max_depth=max_depth)
     if weights != 'none': freeze(model, stride=4)
     return model, lambda m, schedule: layerwise_adamw(m, schedule, encoder_lr=1. if weights == 'none' else .1, ema=.99)
@@ -160,7 +168,7 @@ def train(
     min_depth:float=0.1,      # Nearest depth in metres; measurements nearer count as none
     max_depth:float=10.,      # Farthest depth in metres
     val:float=0.15,           # Share of scenes kept for validation, if the data has no split
-    unit:str=None,              # Unit of stored depth: mm, m, or metres per step (not given: by file type)
+    unit:str=None,              # Unit of stored depth: mm, cm, m, or metres per step (not given: by file type)
     crop:str=None,              # Crop for the final scores: eigen, dorn, garg, kitti_eigen, or none
     loss:str=None,            # Terms and weights, as log_l1=1,gradient=0.5 (not given: the default of DepthLoss)
     augment:str='mild',       # How much frames are changed: strong, mild or none
@@ -169,8 +177,10 @@ def train(
     fresh:bool=False,         # Put a run found in the folder aside and start anew
     seed:int=0,               # Seed of split, weights, shuffling and augmentation
     encoder:str='unet',       # unet: from scratch; or a pretrained encoder, as lite0, densenet121
-    decoder:str='light',      # Behind a pretrained encoder: light, tiny, unet, upproj
-    weights:str='imagenet',   # Of the encoder: imagenet, none, or a file
+    decoder:str=None,         # Behind a pretrained encoder: light (not given), tiny, unet, upproj
+    weights:str=None,         # Of the encoder: imagenet (not given), none, or a file
+    image:str=None,           # Folder without index: naming pattern of the pictures, as rgb/{}.jpg or {scene}/{}_rgb.png
+    depth:str=None,           # Folder without index: naming pattern of the depth maps, with the same holes
 ):
     "Train a U-Net from scratch, or a pretrained encoder, and score it on held-out scenes beside the trivial baselines."
     from keras.utils import set_random_seed
@@ -179,17 +189,15 @@ def train(
     from depth_nb.protocol import Protocol
     from depth_nb.training import fit
     crop,terms,size,change = parse_crop(crop), parse_loss(loss, max_depth), parse_size(size), parse_augment(augment)
-    df_train,df_val = train_val(open_data(data, unit), val, seed)
+    set_random_seed(seed); model,optimizer = _new_model(encoder, decoder, weights, min_depth, max_depth)        # first: a wrong name should not wait for the frames
+    df_train,df_val = train_val(open_data(data, unit, image, depth), val, seed)
     common = dict(size=size, batch_size=batch_size, min_depth=min_depth, max_depth=max_depth, seed=seed, cache=True, on_error='skip', workers=workers)
-    tr,va = DepthDataset(df_train, shuffle=True, augment=change, **common), DepthDataset(df_val, **common)
-    _report_skipped(tr, va)
+    tr,va = DepthDataset(df_train, shuffle=True, augment=change, **common), DepthDataset(df_val, **common); _report_skipped(tr, va)
     print(f"{len(tr.manifest)} frames of {tr.manifest.scene.nunique()} scenes for training, {len(va.manifest)} of {va.manifest.scene.nunique()} for validation")
-    set_random_seed(seed)
-    model,optimizer = _new_model(encoder, decoder, weights, min_depth, max_depth)
     history = fit(model, tr, va, epochs=epochs, loss=terms, learning_rate=learning_rate, run_dir=out, resume=not fresh, seed=seed,
                   mixed_precision=mixed_precision, optimizer=optimizer, info=dict(train_scenes=sorted(set(tr.manifest.scene))))
-    print(f"trained {len(history)} epochs in {history.seconds.sum()/60:.1f} minutes; the best epoch is in {Path(out)/'best.keras'}")
-    print(_table({'U-Net' if encoder == 'unet' else model.name: load_model(Path(out)/'best.keras')}, tr, va, out, Protocol(crop=crop, min_depth=max(min_depth, 1e-3), max_depth=max_depth)))
+    print(f"trained {len(history)} epochs in {history.seconds.sum()/60:.1f} minutes; the best epoch is in {Path(out)/'best.keras'}",
+          _table({'U-Net' if encoder == 'unet' else model.name: load_model(Path(out)/'best.keras')}, tr, va, out, Protocol(crop=crop, min_depth=max(min_depth, 1e-3), max_depth=max_depth)), sep='\n')
 
 # %% ../nbs/91_cli.ipynb #42
 def _report_skipped(*datasets):
@@ -224,7 +232,7 @@ def _table(models, train, val, out, how, report=False):
     save_scores(Path(out)/'scores.json', frames, summary, model=last)
     if not report: (Path(out)/'anatomy.html').unlink(missing_ok=True)          # it would be about other scores
     else: print(f"report: {save_html(found, Path(out)/'anatomy.html', last)}")
-    return f"\n{table.round(3).to_string()}\n\n{summary}"
+    return f"\n{table.round(3).to_string()}\n\n{summary.describe()}"
 
 # %% ../nbs/91_cli.ipynb #44
 def _rows_of(df, split, seen, data):
@@ -249,7 +257,9 @@ def evaluate(
     protocol:str='metric',  # metric, nyu_eigen, nyu_dorn, kitti_garg, kitti_eigen, diode, median_scaled, affine_depth, affine_disparity or pooled
     flip:bool=False,      # Average with the mirrored picture
     report:bool=False,    # Also write anatomy.html: where the model is wrong
-    unit:str=None,          # Unit of stored depth: mm, m, or metres per step (not given: by file type)
+    unit:str=None,          # Unit of stored depth: mm, cm, m, or metres per step (not given: by file type)
+    image:str=None,   # Folder without index: naming pattern of the pictures, as rgb/{}.jpg or {scene}/{}_rgb.png
+    depth:str=None,   # Folder without index: naming pattern of the depth maps, with the same holes
 ):
     "Score a model, print the protocol, and write one row per frame."
     from depth_nb.data import DepthDataset
@@ -257,15 +267,13 @@ def evaluate(
     from depth_nb.protocol import as_protocol
     model = _model_file(model)
     change = {k: v for k,v in dict(min_depth=min_depth, max_depth=max_depth, tta='flip' if flip else None).items() if v is not None} | ({} if crop is None else dict(crop=parse_crop(crop)))
-    net,df = load_model(model),open_data(data, unit)
-    info = model_info(model)
+    net,info,df = load_model(model),model_info(model),open_data(data, unit, image, depth)
     known,seen = info.get('size'),set(info.get('train_scenes', []))
     trained = dict(min_depth=max(info.get('data_min_depth', 1e-3), 1e-3), max_depth=info.get('data_max_depth', 10.)) if protocol == 'metric' else {}
     how = as_protocol(protocol, **trained | change)
     if not (size or known): raise ValueError(f"{model}: says nothing about its training size. Give --size, for example --size 192x256")
     common = dict(size=parse_size(size) if size else tuple(known), batch_size=batch_size, min_depth=max(how.min_depth, 1e-3), max_depth=how.max_depth or 1e3, on_error='skip')
-    rows = _rows_of(df, split, seen, data)
-    ds = DepthDataset(rows, **common)
+    ds = DepthDataset(rows := _rows_of(df, split, seen, data), **common)
     if known_scenes := seen & set(ds.manifest.scene):
         print(f"depth_nb: warning: the model was trained on {len(known_scenes)} of these {ds.manifest.scene.nunique()} scenes, "
               "so the scores are too good; --split val takes the others", file=sys.stderr)
@@ -319,24 +327,27 @@ def predict(
         failed += 1; print(f"depth_nb: error: {_one_line(e)}", file=sys.stderr)
     def all_photos():
         for given in photos:
+            if inner := sum(p.is_dir() and not p.name.startswith('.') for p in Path(given).iterdir()) if Path(given).is_dir() else 0:
+                print(f"depth_nb: warning: {given}: folders within it ({inner}) are not looked at; name them too if they hold photos", file=sys.stderr)
             try: yield from photos_in(given) if Path(given).is_dir() else [Path(given)]
             except OSError as e: complain(e)
     for photo in all_photos():
         target = (Path(out) if out else photo.parent)/photo.stem
         try:
             if target in done: raise ValueError(f"{photo}: another photo of this call has the same name; predict it with an --out of its own")
-            film = photo.suffix.lower() in VIDEO_ENDINGS
+            if (film := photo.suffix.lower() in VIDEO_ENDINGS) and also:
+                print(f"depth_nb: warning: {photo}: --also is for photos; the frames of a film are 16-bit PNG in millimetres", file=sys.stderr)
             print(_predict_film(estimator, photo, out, focal) if film else _predict_photo(estimator, photo, target, focal, also))
             done.add(target)
         except (ValueError, OSError, ImportError) as e: complain(e)
     if failed: raise SystemExit(1)
 
 # %% ../nbs/91_cli.ipynb #52
-def _frames_for(data, size, unit, max_depth, n=60):
+def _frames_for(data, size, unit, image, depth, max_depth, n=60):
     "A few frames of a data set, spread evenly, to compare an exported file on; None without data."
     if not data: return None
     from depth_nb.data import DepthDataset
-    df = open_data(data, unit)
+    df = open_data(data, unit, image, depth)
     return DepthDataset(df.iloc[::max(1, len(df)//n)].reset_index(drop=True), size=size, batch_size=8, max_depth=max_depth, on_error='skip', progress=False)
 
 def export(
@@ -345,7 +356,9 @@ def export(
     format:str=None,   # onnx, onnx_float16, litert, litert_float16, litert_int8 or tf_saved_model; not given: by the ending
     size:str=None,     # Height x width, for formats with a fixed size; not given: from the model
     data:str=None,     # Frames to compare on, and to learn ranges from for litert_int8: as in `depth_nb evaluate`
-    unit:str=None,     # Unit of stored depth: mm, m, or metres per step (not given: by file type)
+    unit:str=None,     # Unit of stored depth: mm, cm, m, or metres per step (not given: by file type)
+    image:str=None,    # Folder without index: naming pattern of the pictures, as rgb/{}.jpg or {scene}/{}_rgb.png
+    depth:str=None,    # Folder without index: naming pattern of the depth maps, with the same holes
     force:bool=False,  # Write the file even if it has lost more than it may
 ):
     "Write a model as one file that takes uint8 RGB and gives metres, after it was compared with the model."
@@ -354,16 +367,29 @@ def export(
     from depth_nb.inference import training_size
     from depth_nb.models import load_model, model_info
     model,format = _model_file(model),file_format(path, format)
+    if format == 'litert_int8' and not data: raise ValueError("litert_int8 needs frames to learn the ranges of values from: give --data, a folder of frames as for `depth_nb evaluate`")
     info = model_info(model)
     size = parse_size(size) if size else training_size(load_model(model), info)
-    written = run(model, path, format, size=size, frames=_frames_for(data, size, unit, info.get('data_max_depth', 10.)), force=force)
+    written = run(model, path, format, size=size, frames=_frames_for(data, size, unit, image, depth, info.get('data_max_depth', 10.)), force=force)
     about = json.loads(about_path(written).read_text())
     print(f"{written}: {format}, {about['bytes']/1e6:.1f} MB, " + ('any size' if about['size'] is None else f'{size[0]}x{size[1]}') + '\n' + '  '.join(f'{k} {v:.4g}' for k,v in about['compared'].items()))
+
+# %% ../nbs/91_cli.ipynb #53
+def _bench_size(model, net, files):
+    "The size that exported files were made for, else that of the training. `ValueError` if two files have different ones."
+    import json
+    from depth_nb.export import about_path
+    from depth_nb.inference import training_size
+    from depth_nb.models import model_info
+    said = {f: json.loads(about_path(f).read_text()).get('size') for f in files if about_path(f).exists()}
+    fixed = {f: tuple(s) for f,s in said.items() if s and all(s)}
+    if len(set(fixed.values())) > 1: raise ValueError('these files were made for different sizes: ' + ', '.join(f'{f} {h}x{w}' for f,(h,w) in fixed.items()))
+    return next(iter(fixed.values()), None) or training_size(net, model_info(model))
 
 def benchmark(
     files:Param("Exported files (.onnx, .tflite, folder) to time beside the model", nargs='*'), # Exported files to time beside the model
     model:str=None,    # Model file (.keras); not given: the model in the box
-    size:str='240x320', # Height x width of the picture
+    size:str=None,     # Height x width of the picture; not given: that of the files, else of the model's training
     rounds:int=20,     # Times that each is asked, in turns
 ):
     "Milliseconds for one picture: model.predict, compiled, and exported files, in turns; one and two threads."
@@ -371,10 +397,13 @@ def benchmark(
     from depth_nb.inference import fast_twin
     from depth_nb.models import load_model
     model = _model_file(model)
+    net = load_model(model)
+    size = parse_size(size) if size else _bench_size(model, net, files or ())
+    print(f"one picture of {size[0]}x{size[1]}, in turns")
     names = {Path(f).name: f for f in files or ()} | ({'onnx (used by the estimator)': t} if (t := fast_twin(model)) else {})
-    print(run(load_model(model), names, parse_size(size), rounds=rounds).round(2).to_string())
+    print(run(net, names, size, rounds=rounds).round(2).to_string(na_rep='-'))
 
-# %% ../nbs/91_cli.ipynb #54
+# %% ../nbs/91_cli.ipynb #55
 def experiment(
     name:str,               # Recipe; a wrong name lists those there are
     data:str=None,          # Folder with index.csv and so on; not given: nyu_train795 in the folder that DEPTH_NB_DATA names
@@ -399,7 +428,7 @@ def experiment(
         if all(find_spec(p) for p in ('onnx', 'tf2onnx', 'onnxruntime')): files.append(write_twin(pack))
         print('written: ' + ', '.join(p.name for p in files))
 
-# %% ../nbs/91_cli.ipynb #56
+# %% ../nbs/91_cli.ipynb #57
 COMMANDS = dict(demo=demo, data=look, train=train, evaluate=evaluate, predict=predict, export=export, benchmark=benchmark, experiment=experiment)
 
 def usage()->str:
@@ -408,7 +437,7 @@ def usage()->str:
     return (f"depth_nb {__version__}: how far away is every pixel of a photo, in metres\n\n"
             f"usage: depth_nb COMMAND ...\n\ncommands:\n{lines}\n\ndepth_nb COMMAND --help tells more. Begin with: depth_nb demo")
 
-# %% ../nbs/91_cli.ipynb #58
+# %% ../nbs/91_cli.ipynb #59
 def _one_line(e):
     "An exception as a line for people."
     return ' '.join(str(e).split()) or type(e).__name__

@@ -45,15 +45,17 @@ def training_size(model, # keras model
 def as_photo(image # path, PIL image, or (H, W, 3) uint8 array
     ): # (H, W, 3) uint8
     "The picture as array; `ValueError` for grey, float, RGBA or empty arrays, `FileNotFoundError` for a missing file."
-    if isinstance(image, (str, os.PathLike)): return read_image(image)
+    if isinstance(image, (str, os.PathLike)):
+        if os.path.isdir(image): raise ValueError(f'{image} is a folder; for all its photos: estimator.map({str(image)!r})')
+        return read_image(image)
     if isinstance(image, Image.Image): return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
     x = np.asarray(image)
     if x.ndim == 2 or x.ndim == 3 and x.shape[-1] == 1:
         raise ValueError(f'A grey picture {x.shape}: repeat the channel first, np.repeat(x.reshape(*x.shape[:2], 1), 3, -1)')
     if x.ndim != 3 or x.shape[-1] != 3: raise ValueError(f'A photo has shape (height, width, 3), not {x.shape}'
-        + ('; drop the alpha channel first, x[..., :3]' if x.ndim == 3 and x.shape[-1] == 4 else ''))
+        + ('; drop the alpha channel first, x[..., :3]' if x.ndim == 3 and x.shape[-1] == 4 else '; for many photos: estimator(list(x))' if x.ndim == 4 else ''))
     if not x.size: raise ValueError(f'The photo is empty, its shape is {x.shape}')
-    if x.dtype != np.uint8: raise ValueError(f'A photo has values 0..255 as uint8, not {x.dtype}; for floats in 0..1: (x*255).round().astype("uint8")')
+    if x.dtype != np.uint8: raise ValueError(f'A photo has values 0..255 as uint8, not {x.dtype}; ' + dict(u='for 16 bits: (x/257).round().astype("uint8")', f='for floats in 0..1: (x*255).round().astype("uint8")').get(x.dtype.kind, 'convert it with x.astype("uint8")'))
     return x
 
 # %% ../nbs/09_inference.ipynb #36
@@ -113,6 +115,13 @@ def _fast(path, runtime):
         if runtime == 'onnx': raise
 
 # %% ../nbs/09_inference.ipynb #48
+def _checked_size(size):
+    "`size` as (height, width). `ValueError` if it is not two whole numbers of at least 16 pixels."
+    try: h, w = (int(n) for n in size)
+    except (TypeError, ValueError): raise ValueError(f'size must be (height, width) in pixels, for example (240, 320), not {size!r}') from None
+    if min(h, w) < 16: raise ValueError(f'size must be (height, width) of at least 16 pixels each, not {size!r}')
+    return h, w
+
 class DepthEstimator:
     "Depth in metres from photos of any size: `estimator(image)`. May be called by several threads at once."
     def __init__(self,
@@ -131,7 +140,7 @@ class DepthEstimator:
             raise ValueError(f'This model gives {model.output_shape}, not depth, (batch, height, width, 1)')
         self.model, self.flip, self.name = model, flip, name or model.name
         self.fixed = tuple(model.input_shape[1:3]) if all(model.input_shape[1:3]) else None
-        self.size = self.fixed or tuple(size or training_size(model, self.info))
+        self.size = self.fixed or _checked_size(size or training_size(model, self.info))
         self.multiple = multiple or math.gcd(32, *self.size) # so that a photo of the training's shape gets the training size
         self.focal = training_focal(self.info, self.size) if focal is None else focal
         self.calibration = calibration or self.info.get('calibration') or {}
@@ -159,9 +168,10 @@ def _answers(self:DepthEstimator, smalls, # list of (h, w, 3) uint8, all of one 
 
 # %% ../nbs/09_inference.ipynb #53
 def _focal(image, focal_length):
-    "`focal_length`, or what the header of the photo says if that is 'exif': pixels, or None if it says nothing."
-    if focal_length != 'exif' or isinstance(focal_length, np.ndarray): return focal_length
-    return exif_focal(image) if isinstance(image, (str, os.PathLike, Image.Image)) else None
+    "`focal_length`, or what the header of the photo says if that is 'exif': pixels, or None if it says nothing. `ValueError` for an array, which has no header."
+    if isinstance(focal_length, np.ndarray) or focal_length != 'exif': return focal_length
+    if isinstance(image, (str, os.PathLike, Image.Image)): return exif_focal(image)
+    raise ValueError("an array has no header that could say what the lens was: give focal_length= in pixels, or the path of the photo instead of its pixels")
 
 @patch
 def focal_factor(self:DepthEstimator, shape, # (height, width) of the photo
@@ -190,7 +200,7 @@ def _finish(self:DepthEstimator, answers, shape, factor, flip, return_confidence
 def __call__(self:DepthEstimator,
              image, # (H, W, 3) uint8 RGB, path, PIL image, or a list of these
              focal_length=None, # of the camera, in pixels of this photo; 'exif': what the file's header says; None: a camera like that of the training
-             return_confidence=False, # also return how far to trust each pixel
+             return_confidence=False, # also return a guess how probable it is that each pixel is right within 25 %, from how far the answers for the photo and its mirror image differ
              flip=None, # average with the mirrored photo; None: as the estimator was made
     ): # (H, W) float32 metres; or that and (H, W) float32 confidence, 0..1; a list of them for a list
     "Depth of a photo of any size and aspect ratio, one value for each of its pixels. `ValueError` if the picture is not a photo."

@@ -257,6 +257,7 @@ def _check_model_file(path):
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f'{path}: no such file. Give the .keras file that training or save_model wrote')
     if path.is_dir(): raise ValueError(f'{path} is a folder. Give the .keras file in it')
+    if path.suffix in ('.onnx', '.tflite'): raise ValueError(f'{path} is an exported network. Give the .keras file it was made from, or open it with depth_nb.export.Exported')
     if path.stat().st_size == 0: raise ValueError(f'{path} is empty (0 bytes). Save or download the model again')
     if not zipfile.is_zipfile(path):
         raise ValueError(f'{path} is not a Keras model file, or is cut short. Give a .keras file, or save or download it again')

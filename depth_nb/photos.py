@@ -8,6 +8,7 @@ __all__ = ['PHOTO_ENDINGS', 'VIDEO_ENDINGS', 'exif_focal', 'photo_camera', 'phot
 # %% ../nbs/09_1_photos.ipynb #3
 import math, os, re, warnings
 from pathlib import Path
+import numpy as np
 from PIL import Image
 from .camera import Intrinsics
 
@@ -42,12 +43,13 @@ def exif_focal(
 
 # %% ../nbs/09_1_photos.ipynb #16
 def photo_camera(
-    image, # path or PIL image
+    image, # path or PIL image, or (H, W, 3) array if `focal_length` is given
     focal_length:float=None, # pixels; None: from the header
 )->Intrinsics: # of the upright picture
     "Camera of a photo: square pixels, axis through the middle. `ValueError` if the focal length is not known."
     if isinstance(image, (str, os.PathLike)):
         with Image.open(image) as opened: return photo_camera(opened, focal_length)
+    if isinstance(image, np.ndarray): image = Image.fromarray(image)
     f = focal_length or exif_focal(image)
     if not f: raise ValueError(f"the header of {getattr(image, 'filename', '') or 'this picture'} says nothing about the lens; give focal_length= in pixels (35 mm equivalent times the diagonal in pixels divided by 43.27)")
     turned = image.getexif().get(0x0112, 1) >= 5 and image.format != 'TIFF'     # Pillow turns the size of a TIFF itself

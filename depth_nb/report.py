@@ -109,6 +109,7 @@ def report(
 
     All rows are checked for missing files, doubled pictures and scenes in two splits; `n` frames, spread evenly, are read as training
     would read them. Damaged files do not stop it; they are listed in `.problems`. `ValueError` if the table itself is no manifest."""
+    if n < 1: raise ValueError(f'n, the number of frames to read, must be 1 or more, not {n}')
     df = check_manifest(manifest)
     problems, rows = _table_problems(df), _sample(df, n).to_dict('records')
     lost = {p for p, why in problems if why == 'is not there'}
@@ -180,7 +181,7 @@ def __str__(self:Report):
         lines.append(f"valid      {f.valid.mean():.1%} of the pixels; least {f.valid.min():.1%} in {_short(f.image[f.valid.idxmin()], 1)}")
     lines += [f"warning    {w}" for w in self.warnings]
     lines += [f"problem    {_short(r.file)}: {r.why}" for r in p.head(20).itertuples()]
-    lines.append(f"{_count(len(p), 'problem')} in all" if len(p) else "no problems found")
+    lines.append(f"{_count(len(p), 'problem')} in all" if len(p) else "no problems found" + (f", {_count(len(self.warnings), 'warning')}" if self.warnings else ''))
     return '\n'.join(lines)
 
 @patch
