@@ -17,8 +17,9 @@ from .fetch import replacing
 from .intervals import intervals
 from .metrics import METRICS
 from .protocol import as_protocol, compared
-from .scene import plane_at, plane_of
-from .visualization import show_panels
+from .camera import backproject
+from .scene import _plane_at, plane_of, surface_normals
+from .visualization import depth_map, show_panels
 
 # %% ../nbs/16_anatomy.ipynb #9
 def depth_edges(
@@ -56,11 +57,12 @@ def true_planes(
     flat=.01, # its rms distance, as a share of its distance
 )->list: # of `Plane`, no two of the same surface
     "Planes of a measured depth map, found from a grid of pixels"
-    h, w = np.shape(truth); found, taken = [], np.zeros((h, w), bool)
+    d, (h, w) = depth_map(truth), np.shape(truth); found, taken = [], np.zeros((h, w), bool)
+    points, normals = backproject(d, cam).astype('float64'), surface_normals(d, cam)
     for v in np.linspace(0, h - 1, grid + 2)[1:-1]:
         for u in np.linspace(0, w - 1, grid + 2)[1:-1]:
             if taken[int(round(v)), int(round(u))]: continue
-            try: p = plane_at(truth, cam, (u, v))
+            try: p = _plane_at(d, points, normals, (u, v), .01, 15.)
             except ValueError: continue
             if p.mask.sum() >= least*h*w and p.rms <= flat*np.median(np.asarray(truth)[p.mask]) and (p.mask & taken).sum() < .5*p.mask.sum(): found.append(p); taken |= p.mask
     return found
@@ -117,10 +119,11 @@ class _Look:
         t = np.where(np.isfinite(t) & (t > 0), t, 0).astype('float32')
         row['valid_share'] = float((t > 0).mean())
         if not valid.any(): return
-        row |= edge_scores(np.where(valid, t, 0), p)
+        dense = (t > 0).mean() > .5                                           # a sparse map has no edges that one could know
+        row |= edge_scores(np.where(valid, t, 0) if dense else np.zeros_like(t), p)
         if self.cameras and self.cameras[i] is not None: row |= plane_scores(np.where(valid, t, 0), p, self.cameras[i])
         self.distance.add(t[valid], t[valid], p[valid]); edge = depth_edges(t)
-        if edge.any() and (t > 0).mean() > .5: self.edges.add(_away(edge)[valid], t[valid], p[valid]) # a sparse map has no edges that one could know
+        if edge.any() and dense: self.edges.add(_away(edge)[valid], t[valid], p[valid])
         kept = (i, _picture(x, t.shape), t, p.astype('float32'), dict(row))
         for heap, key in ((self.worst, row['abs_rel']), (self.best, -row['abs_rel'])):
             heapq.heappush(heap, (key, i, kept))
@@ -179,10 +182,11 @@ def show_anatomy(
     by_frame.hist(f.abs_rel, 30); by_frame.axvline(f.abs_rel.mean(), color='k', lw=.8, ls='--'); by_frame.set(title='by frame (dashed: mean)', xlabel='AbsRel', ylabel='frames')
     by_share.plot(100*f.valid_share, f.abs_rel, '.', alpha=.6); by_share.set(title='by valid share', xlabel='measured pixels (%)', ylabel='AbsRel')
     by_scale.plot(f.log_bias, f.silog/100, '.', alpha=.6); by_scale.axvline(0, color='k', lw=.8); by_scale.set(title='scale and shape', xlabel='mean of log p - log t: too near | too far', ylabel='SILog / 100', ylim=(0, None))
+    if not a.edges.pixels.sum(): by_edge.text(.5, .5, 'no edges: the truth is sparse\nor has no steps in depth', ha='center', transform=by_edge.transAxes)
     plt.close(fig)
     return fig
 
-# %% ../nbs/16_anatomy.ipynb #31
+# %% ../nbs/16_anatomy.ipynb #33
 def show_frames(
     kept:list, # `best` or `worst` of an `Anatomy`
     n=10, # at most so many
@@ -193,7 +197,7 @@ def show_frames(
     pictures = [np.zeros((*t.shape, 3), 'uint8') if x is None else np.asarray(x) for _, x, t, _ in kept]
     return show_panels(pictures, [t for _, _, t, _ in kept], [p for *_, p in kept], titles=[f"{Path(str(row['image'])).stem[-16:]}\nAbsRel {row['abs_rel']:.2f}" for row, *_ in kept], error='relative', max_rows=n)
 
-# %% ../nbs/16_anatomy.ipynb #34
+# %% ../nbs/16_anatomy.ipynb #36
 def _tag(fig, alt):
     "A figure as an HTML tag with the PNG inside."
     if fig is None: return ''
@@ -210,6 +214,7 @@ def page(
     try: scores = intervals(a.frames, aggregate=a.summary.protocol.aggregate); note = f"95 % intervals over {scores.attrs['units']} scenes.{' They are few.' if scores.attrs['units'] < 15 else ''}"
     except ValueError as e: scores, note = a.summary.means.to_frame('mean'), f'No intervals: {e}.'
     more = a.frames[[c for c in ('f1', 'unevenness', 'tilt') if c in a.frames]].mean().to_frame('mean over frames').rename({'f1': 'F1 of edges', 'unevenness': 'unevenness of planes (share of distance)', 'tilt': 'tilt of planes (degrees)'})
+    if a.frames.valid_share.mean() <= .5: note += f" Only {a.frames.valid_share.mean():.0%} of the pixels are measured: too sparse to know where edges are."
     part = lambda name, body: f'<h2>{name}</h2>{body}'
     tables = scores.loc[list(METRICS)].round(4).to_html(border=0) + f'<p>{html.escape(note)}</p>' + more.round(3).to_html(border=0)
     scenes = _by_scene(a.frames).round(3).head(15).to_html(border=0, escape=True)

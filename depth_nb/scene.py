@@ -61,9 +61,9 @@ class Plane:
 def _fit(xyz):
     "Normal towards the camera, offset and rms of the plane nearest to points (n, 3): least squares of the distances."
     c = xyz.mean(0)
-    _, s, axes = np.linalg.svd(xyz - c, full_matrices=False)
-    if s[1] < .01*s[0]: raise ValueError(f'the {len(xyz)} points lie on a line, which is in many planes; give more of the surface')
-    n = axes[-1]
+    spread, axes = np.linalg.eigh((xyz - c).T @ (xyz - c))                 # 3 x 3, from the smallest; much quicker than a decomposition of all points
+    if spread[1] < 1e-4*spread[2]: raise ValueError(f'the {len(xyz)} points lie on a line, which is in many planes; give more of the surface')
+    n = axes[:, 0]
     n = -n*np.sign(n @ c) if n @ c else n
     return n, float(-n @ c), float(np.sqrt(np.mean(((xyz - c) @ n)**2)))
 
@@ -78,17 +78,10 @@ def plane_of(
     return Plane(*_fit(backproject(d, cam)[mask].astype('float64')), mask)
 
 # %% ../nbs/14_scene.ipynb #17
-def plane_at(
-    depth, # (H, W) metres, 0 = no measurement
-    cam:Intrinsics, # its camera
-    pixel, # (column, row) on the surface
-    tol:float=.01, # points up to this share of their depth off the plane belong to it
-    angle:float=15., # degrees by which their normals may differ
-)->Plane:
-    "The plane of the surface at a pixel, as far as it reaches without a gap. `ValueError` where there is no measurement or no plane."
-    d, (u, v) = depth_map(depth), (int(round(i)) for i in pixel)
+def _plane_at(d, p, n, pixel, tol, angle):
+    "`plane_at` with the map, its points and its normals, which several pixels can share."
+    u, v = (int(round(i)) for i in pixel)
     if not (0 <= u < d.shape[1] and 0 <= v < d.shape[0]): raise ValueError(f'pixel ({u}, {v}) is outside the map, which has {d.shape[1]} columns and {d.shape[0]} rows')
-    p, n = backproject(d, cam).astype('float64'), surface_normals(d, cam)
     near = (slice(max(v - 4, 0), v + 5), slice(max(u - 4, 0), u + 5))
     if not d[v, u]: raise ValueError(f'there is no measurement at pixel ({u}, {v}); choose another point')
     first = d[near] > 0
@@ -103,6 +96,17 @@ def plane_at(
         normal, offset, rms = _fit(p[mask])
     if abs(p[v, u] @ normal + offset) > tol*d[v, u]: raise ValueError(f'the plane around pixel ({u}, {v}) does not go through it, it lies on something small; choose another point')
     return Plane(normal, offset, rms, mask)
+
+def plane_at(
+    depth, # (H, W) metres, 0 = no measurement
+    cam:Intrinsics, # its camera
+    pixel, # (column, row) on the surface
+    tol:float=.01, # points up to this share of their depth off the plane belong to it
+    angle:float=15., # degrees by which their normals may differ
+)->Plane:
+    "The plane of the surface at a pixel, as far as it reaches without a gap. `ValueError` where there is no measurement or no plane."
+    d = depth_map(depth)
+    return _plane_at(d, backproject(d, cam).astype('float64'), surface_normals(d, cam), pixel, tol, angle)
 
 # %% ../nbs/14_scene.ipynb #23
 def _point(d, cam, u, v):
