@@ -113,10 +113,11 @@ def _quiet():
             logging.disable(levels[0]); tf.setLevel(levels[1]) # exporting sets it
             for n, k in zip((1, 2), kept): os.dup2(k, n); os.close(k)
 
-def _write(model, path, format, size, frames):
-    "Write `model` to `path` by `Model.export`."
+def _write(model, path, format, size, frames, factor=1.):
+    "Write `model`, its answers times `factor`, to `path` by `Model.export`."
     f = FORMATS[format]
     net = photo_model(model, None if f.dynamic else size)
+    if factor != 1: net = keras.Model(net.input, keras.layers.Rescaling(factor, dtype='float32', name='scale_correction')(net.output))
     with _quiet():
         net(np.zeros((1, *(net.input_shape[1:3] if net.input_shape[1] else (64, 64)), 3), 'uint8'))
         if format.startswith('litert'):
@@ -207,17 +208,23 @@ def _compare(model, written, format, size, frames):
     a, b = (np.concatenate([m.predict(p, verbose=0) for p in _pictures(frames)]) for m in (model, made))
     return dict(frames=len(a), difference_m=float(np.abs(a - b).mean())), float(np.abs(b/np.maximum(a, 1e-6) - 1).mean())
 
+def _lost_scale(model, written, frames):
+    "By which factor a quantised file is off as a whole: the median of model over file, on the pictures that it was quantised with."
+    pictures, made = _pictures(frames, 32), Exported(written)
+    ratio = [np.log(np.maximum(model.predict(p, verbose=0), 1e-6)) - np.log(np.maximum(made.predict(p), 1e-6)) for p in pictures]
+    return float(np.exp(np.median(ratio)))
+
 def _size_of(path):
     "Bytes of a file, or of all files in a folder."
     return sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob('*')) if p.is_file())
 
-# %% ../nbs/10_export.ipynb #38
+# %% ../nbs/10_export.ipynb #39
 def about_path(path): # Path of the JSON beside an exported file or folder
     "NAME.onnx.json, NAME.tflite.json, or NAME.saved_model.json for the folder NAME."
     path = Path(path)
     return path.with_name(path.name + ('.json' if path.suffix in {f.suffix for f in FORMATS.values() if f.suffix} else '.saved_model.json'))
 
-# %% ../nbs/10_export.ipynb #40
+# %% ../nbs/10_export.ipynb #41
 def _move(tmp, path):
     "Put a finished file or folder in the place of an older one."
     if path.is_dir():
@@ -252,6 +259,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix='.export') as tmp:
         written = Path(tmp)/path.name
         _write(model, written, format, size, frames)
+        if format == 'litert_int8' and abs((factor := _lost_scale(model, written, frames)) - 1) > .002: _write(model, written, format, size, frames, factor)
         compared, worse = _compare(model, written, format, size, frames)
         if not force and not worse <= bound: raise ValueError(f'{path}: as {format} the network is off by {worse:.2%}, more than {bound:.2%}, so it is not written; force=True writes it all the same')
         about = dict(name=path.stem, format=format, size=None if f.dynamic else list(size), input='uint8 RGB (batch, height, width, 3)', output='float32 metres (batch, height, width, 1)',
@@ -261,7 +269,7 @@ def export(
     with replacing(about_path(path)) as t: t.write_text(json.dumps(about, indent=1))
     return path
 
-# %% ../nbs/10_export.ipynb #49
+# %% ../nbs/10_export.ipynb #50
 def milliseconds(
     runs:dict, # name -> function without arguments
     rounds:int=20, # how often each is called, after one call to warm up
@@ -292,7 +300,7 @@ def benchmark(
     best = ms.min(axis=1)
     return ms.assign(**{'pictures/s': 1e3/best, 'times as fast as predict': best['model.predict']/best})
 
-# %% ../nbs/10_export.ipynb #55
+# %% ../nbs/10_export.ipynb #56
 def write_twin(
     path, # .keras file
     frames=None, # to compare on, see `export`
