@@ -8,10 +8,10 @@ __all__ = ['DEFAULT_MODEL', 'EXTRA_FILES', 'network_size', 'training_size', 'as_
            'pretrained_file', 'to_millimetres', 'to_kitti', 'save_depth']
 
 # %% ../nbs/09_inference.ipynb #4
-import importlib.resources, importlib.util, json, math, numbers, os, shutil, tempfile, threading, warnings, zipfile
+import importlib.resources, importlib.util, io, json, math, numbers, os, shutil, tempfile, threading, warnings, zipfile
 from functools import lru_cache
 from pathlib import Path
-import cv2, keras, numpy as np, matplotlib.pyplot as plt
+import cv2, h5py, keras, numpy as np, matplotlib.pyplot as plt
 from .confidence import confidence, flip_disagreement
 from .data import read_image, resize_image
 from .fetch import checksum, replacing
@@ -278,13 +278,26 @@ def show_depth(rgb, # (H, W, 3) uint8
     return fig
 
 # %% ../nbs/09_inference.ipynb #93
-def _half(w # array of weights
-    ): # float32, rounded to values of float16 where that is harmless
-    "Kernels (two and more axes) rounded to half precision; vectors, and kernels outside its range, unchanged."
+def _rounded(w, # array of weights
+             bits=11, # significant bits to keep; 11 are those of half precision
+    ): # float32
+    "Kernels (two and more axes) rounded to some significant bits; vectors unchanged."
     w = np.asarray(w)
-    return w.astype('float16').astype(w.dtype) if w.ndim > 1 and w.dtype == np.float32 and np.abs(w).max(initial=0) < 65504 else w
+    if w.ndim < 2 or w.dtype != np.float32: return w
+    fraction, power = np.frexp(w)
+    return np.ldexp(np.round(fraction*2**bits)/2**bits, power).astype('float32')
 
 # %% ../nbs/09_inference.ipynb #96
+def _sorted_bytes(data): # bytes of an HDF5 file -> bytes
+    "An HDF5 file with the filter `shuffle` on its larger arrays."
+    with h5py.File(io.BytesIO(data)) as src, h5py.File(out := io.BytesIO(), 'w') as dst:
+        def put(name, x):
+            if not isinstance(x, h5py.Dataset): y = dst.require_group(name)
+            else: y = dst.create_dataset(name, data=x[()], **(dict(shuffle=True, chunks=x.shape) if x.size > 64 else {}))
+            for k, v in x.attrs.items(): y.attrs[k] = v
+        src.visititems(put)
+    return out.getvalue()
+
 def _deflate(src, # .keras file
              dst, # .keras file to write
     ):
@@ -293,14 +306,16 @@ def _deflate(src, # .keras file
         for name in sorted(a.namelist()):
             data = a.read(name)
             if name == 'metadata.json': data = json.dumps({k: v for k,v in json.loads(data).items() if k != 'date_saved'}).encode()
+            if name.endswith('.h5'): data = _sorted_bytes(data)
             b.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)
 
 # %% ../nbs/09_inference.ipynb #98
 def pack_weights(model, # keras model, or the path of a .keras file, whose info is kept
                  path, # .keras file to write; NAME.json is written beside it
-                 /, **info, # what to remember: size, camera=dict(fx=, width=, height=), calibration, recipe, scores, ...
+                 /, bits=11, # significant bits of kernels; 11 are those of half precision
+                 **info, # what to remember: size, camera=dict(fx=, width=, height=), calibration, recipe, scores, ...
     ) -> Path: # the path
-    "Write a trained model as a small file: kernels rounded to half precision, compressed, with a JSON that has its checksum."
+    "Write a trained model as a small file: kernels rounded, compressed, with a JSON that has its checksum."
     path = Path(path)
     if path.suffix != '.keras': raise ValueError(f'{path}: the file name of a model must end in .keras')
     if isinstance(model, (str, os.PathLike)): info, model = model_info(model) | info, load_model(model)
@@ -309,9 +324,9 @@ def pack_weights(model, # keras model, or the path of a .keras file, whose info 
     with tempfile.TemporaryDirectory() as tmp:
         full, small = Path(tmp)/'full.keras', Path(tmp)/'small.keras'
         rounded = load_model(save_model(model, full)) # a copy; the caller's model keeps its weights
-        rounded.set_weights([_half(w) for w in rounded.get_weights()])
+        rounded.set_weights([_rounded(w, bits) for w in rounded.get_weights()])
         _deflate(save_model(rounded, full, **info), small)
-        about = dict(name=path.stem, sha256=checksum(small, 'sha256'), bytes=small.stat().st_size, weights='kernels rounded to half precision') | model_info(full)
+        about = dict(name=path.stem, sha256=checksum(small, 'sha256'), bytes=small.stat().st_size, weights=f'kernels rounded to {bits} significant bits') | model_info(full)
         with replacing(path) as t: shutil.copyfile(small, t)
         with replacing(path.with_suffix('.json')) as t: t.write_text(json.dumps(about, indent=1))
     return path
