@@ -410,25 +410,24 @@ def experiment(
     out:str='runs/experiments', # Folder for runs
     seed:int=0,             # Of weights, order and augmentation
     all_frames:bool=False,  # Train on the validation frames as well, for a model to be shipped
-    seeds:str=None,         # Several seeds, as 0,1,2; with --pack their mean is packed as one model
+    mean:str=None,          # Further recipes, with commas, of the same size; with --pack the mean of all is packed as one model
     pack:str=None,          # File to write the weights to, for example depth_nb/weights/nyu-lite1.keras
 ):
     "Train a recipe, score it on validation scenes, and leave a result.json for the table of experiments."
     from importlib.util import find_spec
-    from depth_nb.experiments import get_recipe, pack_run, pack_seeds, run_recipe
+    from depth_nb.experiments import get_recipe, pack_mean, pack_run, run_recipe
     from depth_nb.export import write_twin
-    get_recipe(name)
+    names = [name, *(mean.split(',') if mean else ())]
+    for n in names: get_recipe(n)
     if not data:
         if not os.environ.get('DEPTH_NB_DATA'): raise ValueError("which frames? Give --data FOLDER, or name a folder with nyu_train795 in DEPTH_NB_DATA")
         data = str(Path(os.environ['DEPTH_NB_DATA'])/'nyu_train795')
-    try: wanted = [int(s) for s in seeds.split(',')] if seeds else [seed]
-    except ValueError: raise ValueError(f"--seeds {seeds!r}: give whole numbers with commas, for example 0,1,2") from None
     df,results = open_data(data),[]
-    for s in wanted:
-        results.append(run_recipe(name, df, out, seed=s, all_frames=all_frames))
-        print(f"{name}, seed {s}: {results[-1]['seconds']/60:.1f} minutes of training\n" + '  '.join(f'{k} {v:.4f}' for k,v in results[-1]['scores']['flip'].items()))
+    for n in names:
+        results.append(run_recipe(n, df, out, seed=seed, all_frames=all_frames))
+        print(f"{n}, seed {seed}: {results[-1]['seconds']/60:.1f} minutes of training\n" + '  '.join(f'{k} {v:.4f}' for k,v in results[-1]['scores']['flip'].items()))
     if pack:
-        files = pack_seeds(results, df, pack) if len(results) > 1 else pack_run(results[0], pack)
+        files = pack_mean(results, df, pack) if len(results) > 1 else pack_run(results[0], pack)
         if len(results) == 1 and all(find_spec(p) for p in ('onnx', 'tf2onnx', 'onnxruntime')): files.append(write_twin(pack))
         print('written: ' + ', '.join(p.name for p in files))
 

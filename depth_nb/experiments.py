@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BASE', 'RECIPES', 'SCORE_SIZE', 'NYU_CAMERA', 'Recipe', 'differences', 'split_frames', 'recipe_data', 'recipe_model',
            'recipe_optimizer', 'AtSize', 'recipe_answers', 'recipe_scores', 'recipe_confidence', 'get_recipe',
-           'run_recipe', 'read_results', 'pack_run', 'pack_seeds', 'experiments_table', 'show_experiments']
+           'run_recipe', 'read_results', 'pack_run', 'pack_mean', 'experiments_table', 'show_experiments']
 
 # %% ../nbs/11_experiments.ipynb #4
 import dataclasses, json, os, platform
@@ -348,28 +348,28 @@ def pack_run(
     return [path, path.with_suffix('.json'), log]
 
 # %% ../nbs/11_experiments.ipynb #58
-def pack_seeds(
-    results:list, # from `run_recipe`: one recipe, several seeds, without `all_frames`
+def pack_mean(
+    results:list, # from `run_recipe`: several recipes or seeds of one size, without `all_frames`
     df:pd.DataFrame, # the manifest that they were trained on
     path, # .keras file to write
-    bits:int=7, # see `pack_weights`
+    bits:int=11, # see `pack_weights`
     camera:Intrinsics=NYU_CAMERA, # of the training frames
     size:tuple=SCORE_SIZE, # see `run_recipe`
     crop='eigen', # see `evaluate`
 )->list: # the files written: weights, JSON, training log
-    "Pack the mean of several seeds as one model, and score it. `ValueError` for fewer than two, for other recipes among them, or runs that saw all frames."
-    first, path = results[0], Path(path)
-    if len({r['seed'] for r in results}) < max(2, len(results)): raise ValueError(f"a mean needs runs of different seeds; there are {[r['seed'] for r in results]}")
-    if any(r['recipe'] != first['recipe'] or r['all_frames'] for r in results): raise ValueError('all runs must be of one recipe and trained without the held-out frames')
-    model, recipe = averaged([load_model(r['folder']/'last.keras') for r in results], name=f"mean_of_{len(results)}"), Recipe(**first['settings'])
+    "Pack the mean of several runs as one model, and score it. `ValueError` for fewer than two, different sizes, or runs that saw all frames."
+    path, members = Path(path), [f"{r['recipe']}-seed{r['seed']}" for r in results]
+    if len(set(members)) < max(2, len(results)): raise ValueError(f"a mean needs two different runs or more; there are {', '.join(members)}")
+    if any(r['all_frames'] for r in results): raise ValueError('all runs must be trained without the held-out frames')
+    if len({tuple(r['settings']['size']) for r in results}) > 1: raise ValueError(f"all runs must be of one size; there are {[r['settings']['size'] for r in results]}")
+    model, recipe = averaged([load_model(r['folder']/'last.keras') for r in results], name=f'mean_of_{len(results)}'), Recipe(**results[0]['settings'])
     pack_weights(model, path, bits=bits)
     answers = recipe_answers(load_model(path), recipe, split_frames(df)[1], size)
-    scores, sure = recipe_scores(answers, crop), recipe_confidence(answers)
-    seeds = sorted(r['seed'] for r in results)
-    info = _result(first['recipe'], recipe, seeds, False, scores, sure, model, sum(r['seconds'] for r in results))
-    card = _card(info, [info | dict(seed=0)]) | dict(seeds=seeds, members=len(results), command=f"depth_nb experiment {first['recipe']} --seeds {','.join(map(str, seeds))}")
-    pack_weights(model, path, bits=bits, size=first['settings']['size'], camera=dataclasses.asdict(camera), **card)
-    log = pd.concat([pd.read_csv(r['folder']/'history.csv').assign(seed=r['seed']) for r in results])
+    info = _result(results[0]['recipe'], recipe, results[0]['seed'], False, recipe_scores(answers, crop), recipe_confidence(answers), model, sum(r['seconds'] for r in results))
+    card = _card(info, [info]) | dict(members=members)
+    card['command'] += f" --mean {','.join(r['recipe'] for r in results[1:])}"
+    pack_weights(model, path, bits=bits, size=results[0]['settings']['size'], camera=dataclasses.asdict(camera), **card)
+    log = pd.concat([pd.read_csv(r['folder']/'history.csv').assign(member=m) for r, m in zip(results, members)])
     with replacing(path.with_suffix('.csv')) as tmp: log.to_csv(tmp, index=False)
     return [path, path.with_suffix('.json'), path.with_suffix('.csv')]
 
