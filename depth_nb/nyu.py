@@ -6,7 +6,7 @@
 __all__ = ['NYU_FILES', 'NYU_CAMERA', 'open_mat', 'read_frame', 'scene_names', 'read_splits', 'convert_nyu', 'nyu_depth_v2']
 
 # %% ../nbs/01_4_nyu.ipynb #3
-import json, os, shutil
+import importlib.util, json, os, shutil, subprocess, sys
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -77,17 +77,23 @@ def scene_names(
     except Exception as e: raise ValueError(f"the scenes of {f.filename} cannot be read: the file is damaged ({e})") from e
 
 # %% ../nbs/01_4_nyu.ipynb #28
+_LOAD = '''import json, sys
+from scipy.io import loadmat
+m = loadmat(sys.argv[1])
+print(json.dumps({s: m[s + 'Ndxs'].ravel().astype(int).tolist() for s in ('train', 'test')}))'''
+
 def read_splits(
     path, # splits.mat
     n # number of frames in the set
 ):
     "'train', 'test' or '' for each of `n` frames. `ValueError` naming the file if it is damaged or a number too large or doubled."
-    try: from scipy.io import loadmat
-    except ImportError as e: raise ImportError("splits.mat of NYU Depth v2 is read with SciPy: pip install 'depth_nb[nyu]'") from e
+    if importlib.util.find_spec('scipy') is None: raise ImportError("splits.mat of NYU Depth v2 is read with SciPy: pip install 'depth_nb[nyu]'")
     if not Path(path).is_file(): raise FileNotFoundError(f"there is no file {path}")
-    try: m = loadmat(path); numbers = {s: np.ravel(m[f'{s}Ndxs']).astype(int) - 1 for s in ('train', 'test')}
-    except Exception as e:          # SciPy raises whatever the damaged bytes lead to
-        raise ValueError(f"{path} is damaged or has no trainNdxs and testNdxs ({type(e).__name__}: {e})") from e
+    r = subprocess.run([sys.executable, '-c', _LOAD, str(path)], capture_output=True, text=True)
+    if r.returncode:
+        why = (r.stderr.strip().splitlines() or [f'SciPy crashed, exit status {r.returncode}'])[-1]
+        raise ValueError(f"{path} is damaged or has no trainNdxs and testNdxs ({why})")
+    numbers = {s: np.array(v, int) - 1 for s, v in json.loads(r.stdout).items()}
     every = np.concatenate(list(numbers.values()))
     if len(set(every)) < len(every): raise ValueError(f"{path} lists a frame twice")
     odd = every[(every < 0) | (every >= n)]
