@@ -48,7 +48,7 @@ def edge_scores(
     recall, precision = float((_away(p)[t] <= within).mean()), float((_away(t)[p] <= within).mean()) if p.any() else 0.
     return dict(precision=precision, recall=recall, f1=2*precision*recall/max(precision + recall, 1e-9))
 
-# %% ../nbs/16_anatomy.ipynb #13
+# %% ../nbs/16_anatomy.ipynb #14
 def true_planes(
     truth, # (H, W) metres, 0 = no measurement
     cam, # `Intrinsics`
@@ -62,7 +62,7 @@ def true_planes(
     for v in np.linspace(0, h - 1, grid + 2)[1:-1]:
         for u in np.linspace(0, w - 1, grid + 2)[1:-1]:
             if taken[int(round(v)), int(round(u))]: continue
-            try: p = _plane_at(d, points, normals, (u, v), .01, 15.)
+            try: p = _plane_at(d, points, normals, (u, v))
             except ValueError: continue
             if p.mask.sum() >= least*h*w and p.rms <= flat*np.median(np.asarray(truth)[p.mask]) and (p.mask & taken).sum() < .5*p.mask.sum(): found.append(p); taken |= p.mask
     return found
@@ -83,7 +83,7 @@ def plane_scores(
     return dict(planes=len(planes), unevenness=float(np.average([o.rms/np.median(np.asarray(pred)[p.mask]) for o, p in own], weights=w)),
                 tilt=float(np.average([o.angle(p) for o, p in own], weights=w)))
 
-# %% ../nbs/16_anatomy.ipynb #17
+# %% ../nbs/16_anatomy.ipynb #19
 class _Sums:
     "Sums of errors by bins of some quantity."
     def __init__(self, bounds): self.bounds, self.sums = np.asarray(bounds, float), np.zeros((len(bounds) - 1, 4))
@@ -98,12 +98,14 @@ class _Sums:
         out = pd.DataFrame({'from': self.bounds[:-1], 'to': self.bounds[1:], 'pixels': self.sums[:, 0].astype(int), 'abs_rel': self.sums[:, 1]/n, 'bias': self.sums[:, 2]/n, 'delta1': self.sums[:, 3]/n})
         return out[out.pixels > 0].reset_index(drop=True)
 
-# %% ../nbs/16_anatomy.ipynb #19
+# %% ../nbs/16_anatomy.ipynb #21
 def _picture(x, shape): # a copy, (H, W, 3) uint8; None where there is no picture
     "A picture as the panels want it, at the size of the truth."
     if x is None or np.ndim(x) != 3 or x.shape[-1] != 3: return None
     x = np.asarray(x, 'float32'); x = x*255 if x.max() <= 1 else x
     return cv2.resize(np.clip(x, 0, 255), shape[::-1], interpolation=cv2.INTER_AREA).round().astype('uint8')
+
+_DENSE = .5 # a map with a smaller share of measured pixels has no edges that one could know
 
 class _Look:
     "What `anatomy` does with each image."
@@ -119,7 +121,7 @@ class _Look:
         t = np.where(np.isfinite(t) & (t > 0), t, 0).astype('float32')
         row['valid_share'] = float((t > 0).mean())
         if not valid.any(): return
-        dense = (t > 0).mean() > .5                                           # a sparse map has no edges that one could know
+        dense = row['valid_share'] > _DENSE
         row |= edge_scores(np.where(valid, t, 0) if dense else np.zeros_like(t), p)
         if self.cameras and self.cameras[i] is not None: row |= plane_scores(np.where(valid, t, 0), p, self.cameras[i])
         self.distance.add(t[valid], t[valid], p[valid]); edge = depth_edges(t)
@@ -129,7 +131,7 @@ class _Look:
             heapq.heappush(heap, (key, i, kept))
             if len(heap) > self.keep: heapq.heappop(heap)
 
-# %% ../nbs/16_anatomy.ipynb #21
+# %% ../nbs/16_anatomy.ipynb #23
 @dataclass
 class Anatomy:
     "Scores of a model, and where its errors are."
@@ -159,7 +161,7 @@ def anatomy(
     order = lambda heap: [(row, x, t, p) for _, _, (_, x, t, p, row) in sorted(heap, key=lambda h: -h[0])]
     return Anatomy(frames, summary, look.distance.table(), look.edges.table(), order(look.best), order(look.worst))
 
-# %% ../nbs/16_anatomy.ipynb #26
+# %% ../nbs/16_anatomy.ipynb #29
 def _by_scene(frames): # mean and number of frames of each scene, the worst first
     "Mean of each scene, the worst first"
     f = frames[frames.n_valid > 0]
@@ -186,7 +188,7 @@ def show_anatomy(
     plt.close(fig)
     return fig
 
-# %% ../nbs/16_anatomy.ipynb #33
+# %% ../nbs/16_anatomy.ipynb #36
 def show_frames(
     kept:list, # `best` or `worst` of an `Anatomy`
     n=10, # at most so many
@@ -197,7 +199,7 @@ def show_frames(
     pictures = [np.zeros((*t.shape, 3), 'uint8') if x is None else np.asarray(x) for _, x, t, _ in kept]
     return show_panels(pictures, [t for _, _, t, _ in kept], [p for *_, p in kept], titles=[f"{Path(str(row['image'])).stem[-16:]}\nAbsRel {row['abs_rel']:.2f}" for row, *_ in kept], error='relative', max_rows=n)
 
-# %% ../nbs/16_anatomy.ipynb #36
+# %% ../nbs/16_anatomy.ipynb #39
 def _tag(fig, alt):
     "A figure as an HTML tag with the PNG inside."
     if fig is None: return ''
@@ -214,7 +216,7 @@ def page(
     try: scores = intervals(a.frames, aggregate=a.summary.protocol.aggregate); note = f"95 % intervals over {scores.attrs['units']} scenes.{' They are few.' if scores.attrs['units'] < 15 else ''}"
     except ValueError as e: scores, note = a.summary.means.to_frame('mean'), f'No intervals: {e}.'
     more = a.frames[[c for c in ('f1', 'unevenness', 'tilt') if c in a.frames]].mean().to_frame('mean over frames').rename({'f1': 'F1 of edges', 'unevenness': 'unevenness of planes (share of distance)', 'tilt': 'tilt of planes (degrees)'})
-    if a.frames.valid_share.mean() <= .5: note += f" Only {a.frames.valid_share.mean():.0%} of the pixels are measured: too sparse to know where edges are."
+    if a.frames.valid_share.mean() <= _DENSE: note += f" Only {a.frames.valid_share.mean():.0%} of the pixels are measured: too sparse to know where edges are."
     part = lambda name, body: f'<h2>{name}</h2>{body}'
     tables = scores.loc[list(METRICS)].round(4).to_html(border=0) + f'<p>{html.escape(note)}</p>' + more.round(3).to_html(border=0)
     scenes = _by_scene(a.frames).round(3).head(15).to_html(border=0, escape=True)

@@ -17,7 +17,7 @@ from . import __version__
 from .camera import Intrinsics
 from .confidence import ause, calibrate, confidence, flip_disagreement, sparsification
 from .data import Augment, DepthDataset, check_split, split_by_scene
-from .inference import pack_weights
+from .inference import _rounded, pack_weights
 from .losses import DepthLoss
 from .evaluation import evaluate
 from .models import depth_model, load_model, unet
@@ -363,8 +363,8 @@ def pack_mean(
     if any(r['all_frames'] for r in results): raise ValueError('all runs must be trained without the held-out frames')
     if len({tuple(r['settings']['size']) for r in results}) > 1: raise ValueError(f"all runs must be of one size; there are {[r['settings']['size'] for r in results]}")
     model, recipe = averaged([load_model(r['folder']/'last.keras') for r in results], name=f'mean_of_{len(results)}'), Recipe(**results[0]['settings'])
-    pack_weights(model, path, bits=bits)
-    answers = recipe_answers(load_model(path), recipe, split_frames(df)[1], size)
+    model.set_weights([_rounded(w, bits) for w in model.get_weights()])                 # scored as it will be packed
+    answers = recipe_answers(model, recipe, split_frames(df)[1], size)
     info = _result(results[0]['recipe'], recipe, results[0]['seed'], False, recipe_scores(answers, crop), recipe_confidence(answers), model, sum(r['seconds'] for r in results))
     card = _card(info, [info]) | dict(members=members)
     card['command'] += f" --mean {','.join(r['recipe'] for r in results[1:])}"

@@ -78,7 +78,7 @@ def plane_of(
     return Plane(*_fit(backproject(d, cam)[mask].astype('float64')), mask)
 
 # %% ../nbs/14_scene.ipynb #17
-def _plane_at(d, p, n, pixel, tol, angle):
+def _plane_at(d, p, n, pixel, tol=.01, angle=15.):
     "`plane_at` with the map, its points and its normals, which several pixels can share."
     u, v = (int(round(i)) for i in pixel)
     if not (0 <= u < d.shape[1] and 0 <= v < d.shape[0]): raise ValueError(f'pixel ({u}, {v}) is outside the map, which has {d.shape[1]} columns and {d.shape[0]} rows')
