@@ -7,7 +7,7 @@ __all__ = ['FORMATS', 'photo_model', 'Format', 'file_format', 'halve_onnx', 'Exp
            'milliseconds', 'benchmark', 'write_twin']
 
 # %% ../nbs/10_export.ipynb #4
-import contextlib, io, json, logging, os, shutil, tempfile, threading, time, uuid, warnings
+import contextlib, importlib.util, io, json, logging, os, shutil, tempfile, threading, time, uuid, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import keras, numpy as np, pandas as pd
@@ -38,10 +38,11 @@ class Format:
     runs:str            # package needed to run it
     dynamic:bool        # pictures of any size, or one size fixed at export?
     bound:float = .001  # AbsRel may be worse by this share before the file is refused
+    also:tuple = ()     # further packages that can run it
 
 FORMATS = {
-    'onnx': Format('.onnx', ('onnx', 'tf2onnx'), 'onnxruntime', True),
-    'onnx_float16': Format('.onnx', ('onnx', 'tf2onnx'), 'onnxruntime', True, .001),
+    'onnx': Format('.onnx', ('onnx', 'tf2onnx'), 'onnxruntime', True, also=('openvino',)),
+    'onnx_float16': Format('.onnx', ('onnx', 'tf2onnx'), 'onnxruntime', True, .001, also=('openvino',)),
     'litert': Format('.tflite', ('tensorflow',), 'ai_edge_litert', False),
     'litert_float16': Format('.tflite', ('tensorflow',), 'ai_edge_litert', False, .005),
     'litert_int8': Format('.tflite', ('tensorflow',), 'ai_edge_litert', False, .03),
@@ -136,6 +137,22 @@ def _onnx_runner(path, threads):
     size = tuple(n if isinstance(n, int) else None for n in inp.shape[1:3])
     return lambda x: session.run(None, {inp.name: x})[0], size
 
+def _openvino_runner(path, threads):
+    import openvino
+    core, plans, lock = openvino.Core(), {}, threading.Lock()
+    with _quiet(): net = core.read_model(str(path))
+    options = dict(PERFORMANCE_HINT='LATENCY', INFERENCE_PRECISION_HINT='f32') | (dict(INFERENCE_NUM_THREADS=threads) if threads else {})
+    def plan(shape):
+        if shape not in plans:
+            if len(plans) >= 4: del plans[next(iter(plans))]
+            fixed = net.clone(); fixed.reshape(list(shape))
+            plans[shape] = core.compile_model(fixed, 'CPU', options).create_infer_request()
+        return plans[shape]
+    def run(x):
+        with lock: return plan(x.shape).infer([x])[0].copy() # the next answer is written to the same place
+    dims = list(net.inputs[0].partial_shape)[1:3]
+    return run, tuple(None if d.is_dynamic else d.get_length() for d in dims)
+
 def _litert_runner(path, threads):
     from ai_edge_litert.interpreter import Interpreter
     with _quiet():
@@ -163,12 +180,15 @@ class Exported:
     def __init__(self,
         path, # file or folder written by `export`
         threads=2, # processor threads to use, None: all (SavedModel takes what TensorFlow has)
+        runtime=None, # 'openvino' for an ONNX file that OpenVINO is to run; None: what the format says, see `FORMATS`
     ):
         self.path, self.threads = Path(path), threads
         if not self.path.exists(): raise FileNotFoundError(f'{path} is not there')
         kind = file_format(self.path)
-        need('export', FORMATS[kind].runs)
-        start = dict(onnx=_onnx_runner, litert=_litert_runner, tf_saved_model=_saved_model_runner)[kind]
+        self.runtime = runtime or FORMATS[kind].runs
+        if self.runtime not in (FORMATS[kind].runs, *FORMATS[kind].also): raise ValueError(f'{path} runs in {" or ".join((FORMATS[kind].runs, *FORMATS[kind].also))}, not in {runtime!r}')
+        need('openvino' if runtime == 'openvino' else 'export', self.runtime)
+        start = dict(onnxruntime=_onnx_runner, openvino=_openvino_runner, ai_edge_litert=_litert_runner, tensorflow=_saved_model_runner)[self.runtime]
         try: self._run, self.size = start(self.path, threads)
         except Exception as e: raise ValueError(f'{path} cannot be read as {kind}: {str(e).splitlines()[0] if str(e) else e!r}. Export it again') from e
 
@@ -179,7 +199,7 @@ class Exported:
             raise ValueError(f'{self.path.name} was exported for pictures of {self.size[0]} x {self.size[1]}, not {x.shape[1]} x {x.shape[2]}; resize them, or export it with another size')
         return np.asarray(self._run(np.ascontiguousarray(x)), 'float32')
 
-    def __repr__(self): return f"Exported({self.path.name}, {' x '.join(str(n or 'any') for n in self.size)}, {self.threads or 'all'} threads)"
+    def __repr__(self): return f"Exported({self.path.name}, {' x '.join(str(n or 'any') for n in self.size)}, {self.threads or 'all'} threads, {self.runtime})"
 
 # %% ../nbs/10_export.ipynb #32
 def rescore(
@@ -281,6 +301,10 @@ def milliseconds(
             start = time.perf_counter(); f(); times[k].append(1e3*(time.perf_counter() - start))
     return {k: float(np.median(t[1:])) for k, t in times.items()}
 
+def _runtimes(name, path):
+    "Under which names to time a file: its own, and for each further runtime that is installed one more."
+    return {name: None, **{f'{name} in {r}': r for r in FORMATS[file_format(path)].also if importlib.util.find_spec(r)}}
+
 def benchmark(
     model, # keras model
     files:dict, # name -> path written by `export`
@@ -293,8 +317,9 @@ def benchmark(
     runs = {('model.predict', 'all'): lambda: model.predict(x, verbose=0), ('compiled function', 'all'): lambda: np.asarray(ops.convert_to_numpy(call(x)))}
     for k, p in files.items():
         for n in threads if Path(p).suffix else ('all',):
-            e = Exported(p, n if n != 'all' else 2)
-            runs[k, n] = lambda e=e: e.predict(x)
+            for name, r in _runtimes(k, p).items():
+                e = Exported(p, n if n != 'all' else 2, runtime=r)
+                runs[name, n] = lambda e=e: e.predict(x)
     ms = pd.Series(milliseconds(runs, rounds)).unstack()
     ms = ms.loc[[*dict.fromkeys(k for k, _ in runs)], [c for c in (*threads, 'all') if c in ms.columns]].rename(columns=lambda c: f'ms, {c} thread' + 's'*(c != 1))
     best = ms.min(axis=1)

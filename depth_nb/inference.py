@@ -86,10 +86,11 @@ def training_focal(info, # what `model_info` says about a model file
 
 # %% ../nbs/09_inference.ipynb #46
 def fast_twin(path, # .keras file of a model
-    ): # path of the ONNX file beside it; None if there is none, it does not belong to this model, or ONNX Runtime is not installed
+              runs='onnxruntime', # package that is to run it
+    ): # path of the ONNX file beside it; None if there is none, it does not belong to this model, or the package is not installed
     "The exported file that may answer in the place of a model."
     twin = Path(path).with_suffix('.onnx'); about = twin.with_name(twin.name + '.json')
-    if not (twin.exists() and about.exists()) or importlib.util.find_spec('onnxruntime') is None: return None
+    if not (twin.exists() and about.exists()) or importlib.util.find_spec(runs) is None: return None
     try: said = json.loads(about.read_text())
     except ValueError: return None
     fits = said.get('source_sha256') == checksum(path, 'sha256') and said.get('sha256') == checksum(twin, 'sha256')
@@ -104,15 +105,16 @@ def _gpu():
 
 def _fast(path, runtime):
     "Function of uint8 (B, h, w, 3) from the twin, or None. `ValueError` if it was asked for and there is none."
-    if runtime not in ('auto', 'keras', 'onnx'): raise ValueError(f"runtime must be 'auto', 'keras' or 'onnx', not {runtime!r}")
-    twin = fast_twin(path) if path is not None and runtime != 'keras' else None
-    if twin is None and runtime == 'onnx':
-        raise ValueError(f"there is no {Path(path).stem if path else 'model'}.onnx that was made from it, or ONNX Runtime is not installed; depth_nb.export.write_twin makes the file, pip install \"depth_nb[export]\" installs the rest")
+    if runtime not in ('auto', 'keras', 'onnx', 'openvino'): raise ValueError(f"runtime must be 'auto', 'keras', 'onnx' or 'openvino', not {runtime!r}")
+    runs = 'openvino' if runtime == 'openvino' else 'onnxruntime'
+    twin = fast_twin(path, runs) if path is not None and runtime != 'keras' else None
+    if twin is None and runtime in ('onnx', 'openvino'):
+        raise ValueError(f"there is no {Path(path).stem if path else 'model'}.onnx that was made from it, or {runs} is not installed; depth_nb.export.write_twin makes the file, pip install \"depth_nb[export,openvino]\" installs the rest")
     if twin is None or runtime == 'auto' and _gpu(): return None
     from depth_nb.export import Exported
-    try: return Exported(twin, threads=None).predict
+    try: return Exported(twin, threads=None, runtime=runs).predict
     except ValueError: # a runtime that cannot open the file
-        if runtime == 'onnx': raise
+        if runtime != 'auto': raise
 
 # %% ../nbs/09_inference.ipynb #48
 def _checked_size(size):
@@ -132,7 +134,7 @@ class DepthEstimator:
                  calibration=None, # dict for `depth_nb.confidence.confidence`, see `calibrate`; None: what the file says
                  multiple=None, # network sizes are multiples of it; None: the largest of 32, 16, 8, ... that divides the training size
                  name=None, # for `repr`
-                 runtime='auto', # 'keras'; 'onnx': ONNX Runtime, from the file NAME.onnx beside NAME.keras; 'auto': 'onnx' if that is there and fits
+                 runtime='auto', # 'keras'; 'onnx' or 'openvino': from the file NAME.onnx beside NAME.keras; 'auto': 'onnx' if that is there and fits
         ):
         self.info, path = {}, None
         if isinstance(model, (str, os.PathLike)): self.info, name, path, model = model_info(model), name or Path(model).stem, Path(model), load_model(model)
@@ -145,7 +147,7 @@ class DepthEstimator:
         self.focal = training_focal(self.info, self.size) if focal is None else focal
         self.calibration = calibration or self.info.get('calibration') or {}
         fast = _fast(path, runtime)
-        self._run, self.runtime = (fast, 'onnx') if fast else (compiled(model), 'keras')
+        self._run, self.runtime = (fast, 'onnx' if runtime == 'auto' else runtime) if fast else (compiled(model), 'keras')
     def __repr__(self):
         return f'DepthEstimator({self.name}, {self.size[0]}x{self.size[1]}, ' + (f'focal length {self.focal:.0f} pixels)' if self.focal else 'focal length not known)')
 
