@@ -315,12 +315,13 @@ def predict(
     focal_length:str='exif', # Of the camera, in pixels of the photo, to correct the scale; exif: what the photo's header says; none: that of the training camera
     no_flip:bool=False, # Do not average with the mirrored photo: twice as fast, a little worse
     also:str=None,     # Further files: tiff (float32 metres), kitti (16-bit PNG in 1/256 m); several with commas
+    runtime:str='auto', # What computes: keras, onnx or openvino; auto: onnx if it is installed and the model has such a file beside it
 ):
     "Depth in metres of photos and films: 16-bit PNG in millimetres, NumPy array, colour picture, each as large as the photo."
     from depth_nb.inference import DepthEstimator
     from depth_nb.photos import VIDEO_ENDINGS, photos_in
     focal,also = _focal_option(focal_length),tuple(also.split(',')) if also else ()
-    estimator = DepthEstimator(_model_file(model), size=parse_size(size) if size else None, flip=not no_flip)
+    estimator = DepthEstimator(_model_file(model), size=parse_size(size) if size else None, flip=not no_flip, runtime=runtime)
     failed,done = 0,set()
     def complain(e):
         nonlocal failed

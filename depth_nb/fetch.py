@@ -53,7 +53,8 @@ def sweep(
 @contextlib.contextmanager
 def locked(
     path, # what is to be worked on by one process at a time; it need not exist
-    progress=True # say on stderr that another process is being waited for
+    progress=True, # say on stderr that another process is being waited for
+    called=None # by what name; None: that of the path
 ):
     "`with locked(path):` only one process or thread at a time is in here for the same `path`; the others wait. Freed by death."
     path = Path(path)
@@ -61,7 +62,7 @@ def locked(
     lock = FileLock(_beside(path, 'lock'), is_singleton=True)     # may be taken again by the one who has it
     try: lock.acquire(timeout=0)
     except Timeout:
-        if progress: print(f'{path.name}: another process is at it, waiting ...', file=sys.stderr)
+        if progress: print(f'{called or path.name}: another process is at it, waiting ...', file=sys.stderr)
         lock.acquire()
     try: yield
     finally: lock.release()

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras, numpy as np, pandas as pd, matplotlib.pyplot as plt
 from keras import ops
 from tqdm.auto import tqdm
-from .fetch import replacing
+from .fetch import locked, replacing
 from .models import save_model
 from .encoders import encoder_layers
 from .losses import DepthLoss
@@ -192,6 +192,15 @@ def _open_run(run_dir, # folder
         with tempfile.TemporaryFile(dir=run_dir): pass
     except OSError as e: raise OSError(f'Cannot write into run_dir {run_dir}: {e}') from e
     return run_dir, None
+
+# %% ../nbs/07_training.ipynb #5c1f09ab
+@contextmanager
+def _alone(run_dir, # folder of a run
+           verbose=1, # 0: wait in silence
+    ):
+    "Inside the block no other process or thread of this user trains in the folder; one that does is waited for."
+    name = f"depth_nb-{getattr(os, 'getuid', int)()}-{_hash(str(Path(run_dir).resolve()))}"
+    with locked(Path(tempfile.gettempdir())/name, verbose > 0, called=f'run_dir {run_dir}'): yield
 
 # %% ../nbs/07_training.ipynb #86
 def is_best(values, # one value per epoch, the newest last
@@ -421,6 +430,7 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
     """Train `model`, or continue the run in `run_dir` exactly where its last whole epoch ended. `model` ends with the last weights.
 
     If the optimizer averages weights (`ema`, or `use_ema` of your own), the averages are validated, saved and what `model` ends with.
+    Another process that trains in `run_dir` is waited for.
     Raises `ValueError` for empty data, an unknown monitor or a run with other settings, `OSError` for a folder that cannot be
     written, `FloatingPointError` naming batch and files if loss or weights become NaN."""
     loss = DepthLoss(max_depth=getattr(train, 'max_depth', 10.)) if loss is None else loss
@@ -430,14 +440,15 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
     optimizer, special = _optimizer(model, optimizer, cosine_schedule(learning_rate, len(train), epochs, warmup), weight_decay, ema, clipnorm)
     settings = run_settings(model, train, val, epochs=epochs, loss=loss, learning_rate=learning_rate, weight_decay=weight_decay,
                             warmup=warmup, monitor=monitor, mixed_precision=mixed_precision, seed=seed, **special)
-    run_dir, found = _open_run(run_dir, resume, verbose)
-    if found: _check_settings(found[1]['settings'], settings, run_dir)
-    low = _low(model, mixed_precision)
-    run = RunState(run_dir, train, val, monitor, settings, info=info, stored={l: l.dtype_policy for l in low}, seed=seed)
-    with layer_policies(low), _guided(getattr(loss, 'needs_image', False), train, val):
-        _compile(model, optimizer, loss, metrics if val is not None or monitor != 'loss' else None) # a tenth of the time
-        if found: set_state(model, found[0]); run.history = found[1]['history']
-        _train(model, run, epochs, verbose)
+    with _alone(run_dir, verbose):
+        run_dir, found = _open_run(run_dir, resume, verbose)
+        if found: _check_settings(found[1]['settings'], settings, run_dir)
+        low = _low(model, mixed_precision)
+        run = RunState(run_dir, train, val, monitor, settings, info=info, stored={l: l.dtype_policy for l in low}, seed=seed)
+        with layer_policies(low), _guided(getattr(loss, 'needs_image', False), train, val):
+            _compile(model, optimizer, loss, metrics if val is not None or monitor != 'loss' else None) # a tenth of the time
+            if found: set_state(model, found[0]); run.history = found[1]['history']
+            _train(model, run, epochs, verbose)
     model.train_function = model.test_function = model.predict_function = None # they were traced under these policies
     return pd.DataFrame(run.history)
 
