@@ -11,7 +11,7 @@ import contextlib, importlib.util, io, json, logging, os, shutil, tempfile, thre
 from dataclasses import dataclass
 from pathlib import Path
 import keras, numpy as np, pandas as pd
-from keras import ops
+from keras import layers, ops
 from .fetch import checksum, need, replacing
 from .inference import compiled, training_size
 from .evaluation import evaluate
@@ -114,10 +114,39 @@ def _quiet():
             logging.disable(levels[0]); tf.setLevel(levels[1]) # exporting sets it
             for n, k in zip((1, 2), kept): os.dup2(k, n); os.close(k)
 
+# %% ../nbs/10_export.ipynb #7b20c1d3
+class _Groups(layers.Conv2D):
+    "A grouped convolution as several plain ones."
+    def convolution_op(self, x, kernel):
+        k = dict(strides=self.strides, padding=self.padding, dilation_rate=self.dilation_rate)
+        return ops.concatenate([ops.conv(a, w, **k) for a, w in zip(ops.split(x, self.groups, -1), ops.split(kernel, self.groups, -1))], -1)
+
+def _plainer(l):
+    "A copy of a layer, without its weights, that converters understand."
+    c = l.get_config()
+    if type(l) is layers.Conv2D and l.groups > 1:
+        if not l.groups == l.filters == l.input.shape[-1]: return _Groups.from_config(c)
+        return layers.DepthwiseConv2D(**{k: c[k] for k in 'name kernel_size strides padding dilation_rate use_bias activation dtype'.split()})
+    if type(l) is layers.Activation and l.activation is keras.activations.gelu:
+        return layers.Lambda(lambda x: .5*x*(1 + ops.erf(x/2**.5)), name=l.name, dtype=c['dtype'])
+    return type(l).from_config(c)
+
+def _plain_layers(model):
+    "The same function without layers that do not export; the model itself if it has none."
+    odd = [l for l in model.layers if type(l) is layers.Conv2D and l.groups > 1 or type(l) is layers.Activation and l.activation is keras.activations.gelu]
+    if not odd: return model
+    new = keras.models.clone_model(model, clone_function=lambda l: _plainer(l) if l in odd else l.__class__.from_config(l.get_config()))
+    for l in model.layers:
+        if not (w := l.get_weights()): continue
+        if isinstance(to := new.get_layer(l.name), layers.DepthwiseConv2D) and type(l) is layers.Conv2D: w[0] = np.swapaxes(w[0], 2, 3)
+        to.set_weights(w)
+    return new
+
+# %% ../nbs/10_export.ipynb #7b20c1d6
 def _write(model, path, format, size, frames, factor=1.):
     "Write `model`, its answers times `factor`, to `path` by `Model.export`."
     f = FORMATS[format]
-    net = photo_model(model, None if f.dynamic else size)
+    net = photo_model(_plain_layers(model), None if f.dynamic else size)
     if factor != 1: net = keras.Model(net.input, keras.layers.Rescaling(factor, dtype='float32', name='scale_correction')(net.output))
     with _quiet():
         net(np.zeros((1, *(net.input_shape[1:3] if net.input_shape[1] else (64, 64)), 3), 'uint8'))
