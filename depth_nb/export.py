@@ -322,12 +322,13 @@ def export(
 def milliseconds(
     runs:dict, # name -> function without arguments
     rounds:int=20, # how often each is called, after one call to warm up
+    pause:float=.05, # seconds of rest before each call
 )->dict: # name -> median milliseconds
     "Times of functions that take turns."
     times = {k: [] for k in runs}
     for turn in range(rounds + 1):
         for k, f in runs.items():
-            start = time.perf_counter(); f(); times[k].append(1e3*(time.perf_counter() - start))
+            time.sleep(pause); start = time.perf_counter(); f(); times[k].append(1e3*(time.perf_counter() - start))
     return {k: float(np.median(t[1:])) for k, t in times.items()}
 
 def _runtimes(name, path):
