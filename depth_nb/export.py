@@ -322,7 +322,7 @@ def export(
 def milliseconds(
     runs:dict, # name -> function without arguments
     rounds:int=20, # how often each is called, after one call to warm up
-    pause:float=.05, # seconds of rest before each call
+    pause:float=.1, # seconds of rest before each call
 )->dict: # name -> median milliseconds
     "Times of functions that take turns."
     times = {k: [] for k in runs}
