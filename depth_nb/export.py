@@ -122,24 +122,23 @@ class _Groups(layers.Conv2D):
         return ops.concatenate([ops.conv(a, w, **k) for a, w in zip(ops.split(x, self.groups, -1), ops.split(kernel, self.groups, -1))], -1)
 
 def _plainer(l):
-    "A copy of a layer, without its weights, that converters understand."
-    c = l.get_config()
-    if type(l) is layers.Conv2D and l.groups > 1:
-        if not l.groups == l.filters == l.input.shape[-1]: return _Groups.from_config(c)
-        return layers.DepthwiseConv2D(**{k: c[k] for k in 'name kernel_size strides padding dilation_rate use_bias activation dtype'.split()})
+    "A layer in words that converters understand, without its weights; None for one that needs no other words."
     if type(l) is layers.Activation and l.activation is keras.activations.gelu:
-        return layers.Lambda(lambda x: .5*x*(1 + ops.erf(x/2**.5)), name=l.name, dtype=c['dtype'])
-    return type(l).from_config(c)
+        return layers.Lambda(lambda x: .5*x*(1 + ops.erf(x/2**.5)), name=l.name, dtype=l.dtype_policy)
+    if type(l) is not layers.Conv2D or l.groups == 1: return None
+    c = l.get_config()
+    if not l.groups == l.filters == l.input.shape[-1]: return _Groups.from_config(c)
+    return layers.DepthwiseConv2D(**{k: c[k] for k in 'name kernel_size strides padding dilation_rate use_bias activation dtype'.split()})
 
 def _plain_layers(model):
     "The same function without layers that do not export; the model itself if it has none."
-    odd = [l for l in model.layers if type(l) is layers.Conv2D and l.groups > 1 or type(l) is layers.Activation and l.activation is keras.activations.gelu]
-    if not odd: return model
-    new = keras.models.clone_model(model, clone_function=lambda l: _plainer(l) if l in odd else l.__class__.from_config(l.get_config()))
+    plain = {l.name: p for l in model.layers if (p := _plainer(l))}
+    if not plain: return model
+    new = keras.models.clone_model(model, clone_function=lambda l: plain.get(l.name) or type(l).from_config(l.get_config()))
     for l in model.layers:
         if not (w := l.get_weights()): continue
-        if isinstance(to := new.get_layer(l.name), layers.DepthwiseConv2D) and type(l) is layers.Conv2D: w[0] = np.swapaxes(w[0], 2, 3)
-        to.set_weights(w)
+        if isinstance(plain.get(l.name), layers.DepthwiseConv2D): w[0] = np.swapaxes(w[0], 2, 3)
+        new.get_layer(l.name).set_weights(w)
     return new
 
 # %% ../nbs/10_export.ipynb #7b20c1d6
@@ -166,6 +165,7 @@ def _onnx_runner(path, threads):
     size = tuple(n if isinstance(n, int) else None for n in inp.shape[1:3])
     return lambda x: session.run(None, {inp.name: x})[0], size
 
+# %% ../nbs/10_export.ipynb #7b20c1e1
 def _openvino_runner(path, threads):
     import openvino
     core, plans, lock = openvino.Core(), {}, threading.Lock()
@@ -214,9 +214,10 @@ class Exported:
         self.path, self.threads = Path(path), threads
         if not self.path.exists(): raise FileNotFoundError(f'{path} is not there')
         kind = file_format(self.path)
-        self.runtime = runtime or FORMATS[kind].runs
-        if self.runtime not in (FORMATS[kind].runs, *FORMATS[kind].also): raise ValueError(f'{path} runs in {" or ".join((FORMATS[kind].runs, *FORMATS[kind].also))}, not in {runtime!r}')
-        need('openvino' if runtime == 'openvino' else 'export', self.runtime)
+        able = FORMATS[kind].runs, *FORMATS[kind].also
+        self.runtime = runtime or able[0]
+        if self.runtime not in able: raise ValueError(f'{path} runs in {" or ".join(able)}, not in {runtime!r}')
+        need('openvino' if self.runtime == 'openvino' else 'export', self.runtime)
         start = dict(onnxruntime=_onnx_runner, openvino=_openvino_runner, ai_edge_litert=_litert_runner, tensorflow=_saved_model_runner)[self.runtime]
         try: self._run, self.size = start(self.path, threads)
         except Exception as e: raise ValueError(f'{path} cannot be read as {kind}: {str(e).splitlines()[0] if str(e) else e!r}. Export it again') from e

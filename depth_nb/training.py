@@ -177,6 +177,7 @@ def _set_aside(run_dir # folder with a run
 def _open_run(run_dir, # folder
               resume, # continue a run that is there?
               verbose=1, # 0: say nothing
+              settings=None, # of this call, which a run that is there must share
     ): # (Path, (arrays, info) or None)
     "Makes the folder, or reads the state in it. Files that no run wrote are never overwritten."
     run_dir = Path(run_dir)
@@ -184,7 +185,10 @@ def _open_run(run_dir, # folder
     if state.exists() and not resume:
         aside = _set_aside(run_dir)
         if verbose: print(f'the run that was in {run_dir} is now in {aside}')
-    if state.exists(): return run_dir, read_state(state)
+    if state.exists():
+        found = read_state(state)
+        if settings: _check_settings(found[1]['settings'], settings, run_dir)
+        return run_dir, found
     if clash := [f for f in _FILES if (run_dir/f).exists()]:
         raise FileExistsError(f'{run_dir} has {", ".join(clash)} but no training state; choose another run_dir or move these files')
     try:
@@ -416,7 +420,7 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
         learning_rate=1e-3, # highest rate of the schedule
         weight_decay=1e-4, # of kernels, decoupled
         warmup=1, # epochs of linear warm-up
-        run_dir='runs/unet', # folder for best.keras, last.keras, history.csv, run.json, state.npz
+        run_dir='runs/unet', # folder for best.keras, last.keras, history.csv, run.json, state.npz; another process that trains there is waited for
         monitor='val_abs_rel', # column that decides which epoch is the best
         resume=True, # continue the run in run_dir; False: put it aside and start anew
         mixed_precision=False, # compute in bfloat16 where that is safe, or only in the 'decoder'; weights stay float32
@@ -430,7 +434,6 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
     """Train `model`, or continue the run in `run_dir` exactly where its last whole epoch ended. `model` ends with the last weights.
 
     If the optimizer averages weights (`ema`, or `use_ema` of your own), the averages are validated, saved and what `model` ends with.
-    Another process that trains in `run_dir` is waited for.
     Raises `ValueError` for empty data, an unknown monitor or a run with other settings, `OSError` for a folder that cannot be
     written, `FloatingPointError` naming batch and files if loss or weights become NaN."""
     loss = DepthLoss(max_depth=getattr(train, 'max_depth', 10.)) if loss is None else loss
@@ -441,8 +444,7 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
     settings = run_settings(model, train, val, epochs=epochs, loss=loss, learning_rate=learning_rate, weight_decay=weight_decay,
                             warmup=warmup, monitor=monitor, mixed_precision=mixed_precision, seed=seed, **special)
     with _alone(run_dir, verbose):
-        run_dir, found = _open_run(run_dir, resume, verbose)
-        if found: _check_settings(found[1]['settings'], settings, run_dir)
+        run_dir, found = _open_run(run_dir, resume, verbose, settings)
         low = _low(model, mixed_precision)
         run = RunState(run_dir, train, val, monitor, settings, info=info, stored={l: l.dtype_policy for l in low}, seed=seed)
         with layer_policies(low), _guided(getattr(loss, 'needs_image', False), train, val):
