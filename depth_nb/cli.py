@@ -412,7 +412,7 @@ def experiment(
     seed:int=0,             # Of weights, order and augmentation
     all_frames:bool=False,  # Train on the validation frames as well, for a model to be shipped
     mean:str=None,          # Further recipes, with commas, of the same size; with --pack the mean of all is packed as one model
-    pack:str=None,          # File to write the weights to, for example depth_nb/weights/nyu-lite1.keras
+    pack:str=None,          # File to write the weights to, for example depth_nb/weights/nyu-lite2.keras
 ):
     "Train a recipe, score it on validation scenes, and leave a result.json for the table of experiments."
     from importlib.util import find_spec

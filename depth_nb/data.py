@@ -454,7 +454,7 @@ class DepthDataset(keras.utils.PyDataset):
     def __init__(self,
         manifest, # table of frames, see `check_manifest`; all its rows are used
         size=(192, 256), # (height, width) of the batches
-        batch_size=16, # frames per batch; the last one may be smaller
+        batch_size=16, # frames per batch; the last one may be smaller, see `drop_remainder`
         shuffle=False, # another order in each epoch
         augment=None, # `Augment` or a function (rgb, depth, rng) -> (rgb, depth)
         guide=False, # append the picture to y, for losses that need it
@@ -466,11 +466,13 @@ class DepthDataset(keras.utils.PyDataset):
         on_error='raise', # 'raise', or 'skip' bad frames and list them in `.problems`
         workers=1, # threads that Keras prepares batches with
         progress=True, # show a bar while frames are read
-        source=None # (height, width) at which frames are kept and augmented before they shrink to `size`; None: `size` itself
+        source=None, # (height, width) at which frames are kept and augmented before they shrink to `size`; None: `size` itself
+        drop_remainder=False # leave the last batch out if it is smaller
     ):
         super().__init__(workers=workers)
         size, source = (tuple(int(n) for n in s) for s in (size, source or size))
         _check_options(size, source, batch_size, min_depth, max_depth, seed, resize, on_error)
+        self.drop_remainder = drop_remainder
         settings = dict(size=source, resize=resize, min_depth=float(min_depth), max_depth=float(max_depth))
         df = check_manifest(manifest).reset_index(drop=True)
         self._frames, kept, problems = _open_frames(df, settings, cache, on_error, progress)
@@ -482,7 +484,7 @@ class DepthDataset(keras.utils.PyDataset):
         self.min_depth, self.max_depth, self.source = min_depth, max_depth, source
         self.epoch, self._running = 0, False
 
-    def __len__(self): return math.ceil(len(self.manifest)/self.batch_size)
+    def __len__(self): return (math.floor if self.drop_remainder else math.ceil)(len(self.manifest)/self.batch_size)
 
 # %% ../nbs/02_data.ipynb #129
 def _check_options(size, source, batch_size, min_depth, max_depth, seed, resize, on_error):

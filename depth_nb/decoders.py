@@ -58,10 +58,12 @@ def light(
     stride:int=4, # of the result
     widths=(128, 96, 64, 48), # channels at strides 16, 8, 4, 2
     block=conv_block, # what works at every stride
+    dropout:float=0., # share of the coarsest map's channels that is dropped in each step of training
 ): # (B, H/stride, W/stride, channels)
     "Context at the bottom, then one convolution per stride."
     steps = _check_widths(widths, stride)
-    x = context(taps[32], widths[0], block)
+    x = layers.SpatialDropout2D(dropout, name='decoder_dropout')(taps[32]) if dropout else taps[32]
+    x = context(x, widths[0], block)
     for s, f in steps: x = block(join(x, taps.get(s), f'decoder_up{s}'), f, f'decoder_up{s}')
     return x
 
@@ -70,9 +72,10 @@ def tiny(
     taps:dict, # {stride: features} of an encoder
     stride:int=4, # of the result
     widths=(128, 96, 64, 48), # channels at strides 16, 8, 4, 2
+    dropout:float=0., # see `light`
 ): # (B, H/stride, W/stride, channels)
     "The light decoder with depthwise separable convolutions."
-    return light(taps, stride, widths, separable_block)
+    return light(taps, stride, widths, separable_block, dropout)
 
 # %% ../nbs/03_4_decoders.ipynb #35
 def unet_decoder(

@@ -61,6 +61,10 @@ class Recipe:
     teachers:tuple=()                # recipes whose averaged predictions to learn from
     distill:float=.5                 # weight of the teachers' predictions against the measured depth
     rooms:int=0                      # train on this many rendered rooms instead of real frames
+    stride:int=0                     # where the decoder ends; 0: its own default
+    widths:tuple=()                  # its channels from stride 16 on; (): its own
+    dropout:float=0.                 # its dropout, 'light' and 'tiny' only
+    drop_remainder:bool=False        # leave out the last, smaller batch of an epoch, for JAX
 
     def __post_init__(self):
         for k in ('epochs', 'batch_size', 'learning_rate'):
@@ -88,6 +92,7 @@ RECIPES = {
     'scratch': _but(weights='', freeze=0, encoder_lr=1., freeze_bn=False), 'lite1': _but(encoder='lite1'), 'lite2': _but(encoder='lite2'),
     # decoder and head
     'dec_unet': _but(decoder='unet'), 'dec_upproj': _but(decoder='upproj'), 'dec_tiny': _but(decoder='tiny'),
+    'dec_stride8': _but(stride=8, widths=(96, 64)), 'dropout': _but(dropout=.2),
     'head_sigmoid': _but(head='sigmoid'), 'head_inverse': _but(head='inverse'), 'head_bins': _but(head='bins'),
     # loss
     'loss_trio': _loss(ssim=.85, l1=.1, smoothness=.9), 'loss_l1': _loss(l1=1.), 'loss_berhu': _loss(berhu=1.),
@@ -131,7 +136,17 @@ RECIPES |= {
     'strong_then_log_l1': _strong(init='strong', epochs=12, learning_rate=5e-4, loss=_TERMS),
     'lite2_then_larger': _larger(encoder='lite2', init='strong_lite2'),
     'larger_for_longer': _larger(init='strong', epochs=24, learning_rate=8e-4),
-    'nyu_lite1': _larger(init='strong'), # the model in the box
+    'nyu_lite1': _larger(init='strong'),
+    'nyu_lite2': _strong(encoder='lite2', stride=8, widths=(96, 64), dropout=.2, size=(240, 320), source=(), epochs=56, drop_remainder=True), # the model in the box
+}
+
+# %% ../nbs/11_experiments.ipynb #96856eab
+_MID = _strong(encoder='lite0', widths=(96, 64, 32), epochs=36, drop_remainder=True)
+def _mid(**k): return dataclasses.replace(_MID, **k)
+
+RECIPES |= {
+    'mid': _MID, 'mid_lite1_stride8': _mid(encoder='lite1', stride=8, widths=(96, 64)), 'mid_lite2': _mid(encoder='lite2', widths=()),
+    'mid_dropout': _mid(dropout=.2), 'mid_zoom2.2': _mid(zoom=2.2), 'mid_encoder_lr_.5': _mid(encoder_lr=.5),
 }
 
 # %% ../nbs/11_experiments.ipynb #19
@@ -160,7 +175,7 @@ def recipe_data(
                       channel_swap=recipe.channel_swap, roll=recipe.roll, cut_depth=recipe.cut_depth, gamma=recipe.gamma, blur=recipe.blur,
                       zoom_share=recipe.zoom_share)
     return DepthDataset(df, size=recipe.size, source=recipe.source or None, batch_size=recipe.batch_size, max_depth=10., shuffle=True,
-                        augment=augment, seed=seed, cache=True, **options)
+                        augment=augment, seed=seed, cache=True, drop_remainder=recipe.drop_remainder, **options)
 
 # %% ../nbs/11_experiments.ipynb #23
 def recipe_model(
@@ -169,7 +184,7 @@ def recipe_model(
     "The untrained model of a recipe, its encoder layers frozen as the recipe says."
     if recipe.encoder == 'unet': return unet(min_depth=recipe.min_depth, max_depth=recipe.max_depth)
     model = depth_model(recipe.encoder, recipe.decoder, recipe.head, weights=recipe.weights or None, min_depth=recipe.min_depth,
-                        max_depth=recipe.max_depth)
+                        max_depth=recipe.max_depth, **{k: v for k in ('stride', 'widths', 'dropout') if (v := getattr(recipe, k))})
     freeze(model, stride=recipe.freeze, batch_norm=recipe.freeze_bn, depthwise=recipe.freeze_depthwise)
     return model
 
@@ -329,12 +344,12 @@ def _card(result, siblings):
     table = pd.DataFrame([r['scores']['flip'] for r in siblings])
     calibration = pd.DataFrame([r['calibration'] for r in siblings]).mean().to_dict()
     return dict(recipe=result['recipe'], settings=result['settings'], command=result['command'], all_frames=result['all_frames'],
-                training_seconds=result['seconds'], calibration=calibration, protocol=siblings[0]['protocol'], data=siblings[0]['data'], seeds=sorted(r['seed'] for r in siblings),
+                training_seconds=result['seconds'], backend=result.get('backend'), calibration=calibration, protocol=siblings[0]['protocol'], data=siblings[0]['data'], seeds=sorted(r['seed'] for r in siblings),
                 sparsification=siblings[0]['sparsification'], scores=table.mean().to_dict(), spread=table.std(ddof=1).to_dict() if len(table) > 1 else None)
 
 def pack_run(
     result:dict, # from `run_recipe`
-    path, # .keras file to write, for example depth_nb/weights/nyu-lite1.keras
+    path, # .keras file to write, for example depth_nb/weights/nyu-lite2.keras
     camera:Intrinsics=NYU_CAMERA, # of the training frames
 )->list: # the files written: weights, JSON, training log
     "Pack the model of a run for shipping. `ValueError` if it was trained on all frames and no run of its recipe has been scored."

@@ -156,14 +156,29 @@ def _write(model, path, format, size, frames, factor=1.):
     if format == 'onnx_float16': halve_onnx(path)
 
 # %% ../nbs/10_export.ipynb #27
-def _onnx_runner(path, threads):
+def _onnx_session(path, threads, fixed=None):
+    "Opens an ONNX file; `fixed` says how large some of its open dimensions {name: size} will always be."
     import onnxruntime
     o = onnxruntime.SessionOptions()
     o.intra_op_num_threads, o.inter_op_num_threads, o.log_severity_level = threads or 0, 1, 3
-    session = onnxruntime.InferenceSession(str(path), o, providers=['CPUExecutionProvider'])
+    for name, n in (fixed or {}).items(): o.add_free_dimension_override_by_name(name, n)
+    return onnxruntime.InferenceSession(str(path), o, providers=['CPUExecutionProvider'])
+
+def _onnx_runner(path, threads):
+    session, plans, lock = _onnx_session(path, threads), {}, threading.Lock()
     inp = session.get_inputs()[0]
-    size = tuple(n if isinstance(n, int) else None for n in inp.shape[1:3])
-    return lambda x: session.run(None, {inp.name: x})[0], size
+    names = inp.shape[1:3]
+    size = tuple(n if isinstance(n, int) else None for n in names)
+    def plan(hw):
+        if size != (None, None) or names[0] == names[1]: return session
+        with lock:
+            if hw in plans: plans[hw] = plans[hw] or _onnx_session(path, threads, dict(zip(names, hw)))
+            else:
+                if len(plans) >= 4: del plans[next(iter(plans))]
+                plans[hw] = None # once is chance
+            return plans[hw] or session
+    return lambda x: plan(x.shape[1:3]).run(None, {inp.name: x})[0], size
+
 
 # %% ../nbs/10_export.ipynb #7b20c1e1
 def _openvino_runner(path, threads):

@@ -334,7 +334,7 @@ def pack_weights(model, # keras model, or the path of a .keras file, whose info 
     return path
 
 # %% ../nbs/09_inference.ipynb #105
-DEFAULT_MODEL = 'nyu-lite1'
+DEFAULT_MODEL = 'nyu-lite2'
 
 def weights_folder(): # Path
     "Where the models that come with the library lie."
