@@ -176,10 +176,11 @@ def _count(line):
     return ops.cumsum(ops.ones_like(line, dtype='int32')) - 1
 
 # %% ../nbs/03_blocks.ipynb #72
-def _shares(x, axis, factor):
-    "Matrix (n*factor, n): the share of each old row (`axis` 1) or column (`axis` 2) in each new one."
+def _shares(x, axis, factor, like=None):
+    "Matrix (n*factor, n): the share of each old row (`axis` 1) or column (`axis` 2) in each new one; as many new ones as `like` has, if given."
     line = _line(x, axis)
-    old, new = ops.cast(_count(line), 'float32'), ops.cast(_count(ops.repeat(line, factor)), 'float32')
+    many = ops.repeat(line, factor) if like is None else _line(like, axis)
+    old, new = ops.cast(_count(line), 'float32'), ops.cast(_count(many), 'float32')
     at = ops.minimum(ops.maximum((new + .5)/factor - .5, 0.), ops.max(old))
     return ops.relu(1. - ops.abs(ops.expand_dims(at, 1) - ops.expand_dims(old, 0)))
 
@@ -187,11 +188,14 @@ def _shares(x, axis, factor):
 def bilinear_up(
     x, # maps (B, H, W, C), sizes known or not
     factor:int, # how many times higher and wider
-): # (B, H*factor, W*factor, C)
+    like=None, # picture (B, h, w, D) of the size to cut the result to, h <= H*factor and w <= W*factor; None: no cut
+): # (B, H*factor, W*factor, C), or (B, h, w, C)
     "Bilinear enlargement with half-pixel centres, as `cv2.resize` does it, for any size on every backend."
-    if factor == 1: return x
-    if None not in x.shape[1:3]: return ops.image.resize(x, [n*factor for n in x.shape[1:3]], interpolation='bilinear')
-    rows, cols = _shares(x, 1, factor), _shares(x, 2, factor)
+    if factor == 1 and like is None: return x
+    if None not in x.shape[1:3]:
+        y = ops.image.resize(x, [n*factor for n in x.shape[1:3]], interpolation='bilinear')
+        return y if like is None else y[:, :like.shape[1], :like.shape[2]]
+    rows, cols = _shares(x, 1, factor, like), _shares(x, 2, factor, like)
     y = ops.matmul(ops.matmul(rows, ops.moveaxis(x, -1, 1)), ops.transpose(cols))
     return ops.moveaxis(y, 1, -1)
 

@@ -25,6 +25,14 @@ from .fetch import replacing
 from .training import adamw, fit
 from .transfer import ask_teacher, averaged, distill, freeze, layerwise_adamw
 
+# %% ../nbs/11_experiments.ipynb #333eeb57
+def _check_recipe(r):
+    "`ValueError` for a value of a recipe that makes no sense."
+    for k in ('epochs', 'batch_size', 'learning_rate'):
+        if not getattr(r, k) > 0: raise ValueError(f'{k} of a recipe must be above 0, not {getattr(r, k)}')
+    terms = {*DepthLoss().weights, 'lam', 'alpha'}
+    if bad := [k for k, _ in r.loss if k not in terms]: raise ValueError(f'loss: no term {bad[0]!r}; there are {", ".join(sorted(terms))}')
+
 # %% ../nbs/11_experiments.ipynb #7
 @dataclass(frozen=True)
 class Recipe:
@@ -65,12 +73,7 @@ class Recipe:
     widths:tuple=()                  # its channels from stride 16 on; (): its own
     dropout:float=0.                 # its dropout, 'light' and 'tiny' only
     drop_remainder:bool=False        # leave out the last, smaller batch of an epoch, for JAX
-
-    def __post_init__(self):
-        for k in ('epochs', 'batch_size', 'learning_rate'):
-            if not getattr(self, k) > 0: raise ValueError(f'{k} of a recipe must be above 0, not {getattr(self, k)}')
-        terms = {*DepthLoss().weights, 'lam', 'alpha'}
-        if bad := [k for k, _ in self.loss if k not in terms]: raise ValueError(f'loss: no term {bad[0]!r}; there are {", ".join(sorted(terms))}')
+    def __post_init__(self): _check_recipe(self)
 
 # %% ../nbs/11_experiments.ipynb #9
 def differences(

@@ -289,7 +289,7 @@ def about_path(path): # Path of the JSON beside an exported file or folder
     path = Path(path)
     return path.with_name(path.name + ('.json' if path.suffix in {f.suffix for f in FORMATS.values() if f.suffix} else '.saved_model.json'))
 
-# %% ../nbs/10_export.ipynb #41
+# %% ../nbs/10_export.ipynb #ddd6fa37
 def _move(tmp, path):
     "Put a finished file or folder in the place of an older one."
     if path.is_dir():
@@ -303,6 +303,7 @@ def _check_target(path, format):
     if path.is_dir() and not (path/'saved_model.pb').exists(): raise FileExistsError(f'{path} is a folder and no SavedModel, so it is kept; choose another name')
     path.parent.mkdir(parents=True, exist_ok=True)
 
+# %% ../nbs/10_export.ipynb #41
 def export(
     model, # keras model, or the path of a .keras file
     path, # file to write; a JSON of the same name is written beside it

@@ -410,7 +410,7 @@ def _not_foreign(paths, # dict of ending -> path, with '.json'
     if not ours and (old := [p for p in paths.values() if p.exists()]):
         raise FileExistsError(f'{old[0]} is there and was not written by depth_nb, so it is kept; write to another folder (--out) or delete it')
 
-# %% ../nbs/09_inference.ipynb #126
+# %% ../nbs/09_inference.ipynb #5a85d492
 EXTRA_FILES = {'tiff': '.tiff', 'kitti': '_kitti.png'} # what `save_depth` writes on request
 
 def _depth_paths(stem, side, also):
@@ -420,6 +420,7 @@ def _depth_paths(stem, side, also):
     endings = ['.png', '.npy', '_color.png'] + ['_side.png']*side + [EXTRA_FILES[k] for k in also] + ['.json']
     return {k: stem.with_name(f'{stem.name}_depth{k}') for k in endings}
 
+# %% ../nbs/09_inference.ipynb #126
 def save_depth(depth, # (H, W) metres, 0 = no measurement
                stem, # path without ending: 'out/photo' gives out/photo_depth.png and so on
                rgb=None, # (H, W, 3) uint8 photo; adds NAME_depth_side.png, photo and colours side by side

@@ -39,7 +39,7 @@ def intervals(
     table.attrs |= dict(units=len(weights), unit=unit or 'image', level=level)
     return table
 
-# %% ../nbs/06_3_intervals.ipynb #21
+# %% ../nbs/06_3_intervals.ipynb #dbab372e
 _UP = ('delta1', 'delta2', 'delta3', 'precision', 'recall', 'f1')     # the larger the better
 _DOWN = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog', 'mae', 'unevenness', 'tilt')
 
@@ -60,6 +60,7 @@ class Paired:
         word = 'no difference that could not be chance' if not self.sure else 'b is better' if (self.difference > 0) == (self.metric in _UP) else 'a is better'
         return f'{self.metric}: b - a = {self.difference:+.4f}, {self.level:.0%} interval {self.low:+.4f} to {self.high:+.4f} over {self.scenes} scenes; b is better in {self.better:.0%} of them: {word}'
 
+# %% ../nbs/06_3_intervals.ipynb #21
 def paired(
     a:pd.DataFrame, # one row per image, from `evaluate`
     b:pd.DataFrame, # the same images, another model

@@ -165,13 +165,14 @@ def to_depth(
     min_depth:float=0.1, # nearest depth the model can say, metres
     max_depth:float=10., # farthest depth the model can say, metres
     bins:int=64, # number of bins of the head 'bins'
-): # float32 metres (B, H*stride, W*stride, 1)
+    like=None, # picture to whose size the depth is cut, see `bilinear_up`
+): # float32 metres (B, H*stride, W*stride, 1), or of the size of `like`
     "3x3 convolution, enlargement to the size of the picture, and the head's formula; all in float32."
     _check_range(min_depth, max_depth)
     if head not in HEADS: raise ValueError(f'no head {head!r}; there are {", ".join(HEADS)}')
     lo, hi = float(min_depth), float(max_depth)
-    if head != 'bins': return HEADS[head](bilinear_up(_conv_logit(x), stride), lo, hi)
-    return ops.clip(bilinear_up(bin_depth(_conv_logit(x, bins), bin_centres(x, bins, lo, hi)), stride), lo, hi)
+    if head != 'bins': return HEADS[head](bilinear_up(_conv_logit(x), stride, like), lo, hi)
+    return ops.clip(bilinear_up(bin_depth(_conv_logit(x, bins), bin_centres(x, bins, lo, hi)), stride, like), lo, hi)
 
 # %% ../nbs/04_models.ipynb #81
 def depth_model(
@@ -191,8 +192,8 @@ def depth_model(
         if n not in known: raise ValueError(f'no {what} {n!r}; there are {", ".join(known)}')
     rgb, _ = rgb_input(input_shape)
     x = decode(encode(pad_to_multiple(rgb, 32), encoder, weights), decoder, **options)
-    depth = to_depth(x, decoder_stride(decoder, **options), head, min_depth, max_depth)
-    return keras.Model(rgb, crop_like(depth, rgb), name=name or f'{encoder}_{decoder}')
+    depth = to_depth(x, decoder_stride(decoder, **options), head, min_depth, max_depth, like=rgb)
+    return keras.Model(rgb, depth, name=name or f'{encoder}_{decoder}')
 
 # %% ../nbs/04_models.ipynb #94
 def with_policy(

@@ -242,12 +242,13 @@ def reseed(seed # whole number from 0 to 2**32 - 1
     random.seed(seed)
     np.random.seed(seed)
 
-# %% ../nbs/07_training.ipynb #100
+# %% ../nbs/07_training.ipynb #4309aca6
 def _about(ds):
     "What a model file should know about the data."
     keys = dict(size='size', data_min_depth='min_depth', data_max_depth='max_depth')
     return {k: getattr(ds, n) for k,n in keys.items() if hasattr(ds, n)}
 
+# %% ../nbs/07_training.ipynb #100
 class RunState(keras.callbacks.Callback):
     "After every epoch: best model, state, log and last model, in an order in which no kill can lose or double anything."
     def __init__(self, run_dir, train, val, monitor, settings, history=(), info=None, stored=None, seed=0):
@@ -444,8 +445,7 @@ def fit(model, # keras model: RGB 0..255 in, metres (B, H, W, 1) out
     settings = run_settings(model, train, val, epochs=epochs, loss=loss, learning_rate=learning_rate, weight_decay=weight_decay,
                             warmup=warmup, monitor=monitor, mixed_precision=mixed_precision, seed=seed, **special)
     with _alone(run_dir, verbose):
-        run_dir, found = _open_run(run_dir, resume, verbose, settings)
-        low = _low(model, mixed_precision)
+        (run_dir, found), low = _open_run(run_dir, resume, verbose, settings), _low(model, mixed_precision)
         run = RunState(run_dir, train, val, monitor, settings, info=info, stored={l: l.dtype_policy for l in low}, seed=seed)
         with layer_policies(low), _guided(getattr(loss, 'needs_image', False), train, val):
             _compile(model, optimizer, loss, metrics if val is not None or monitor != 'loss' else None) # a tenth of the time
