@@ -472,15 +472,15 @@ class DepthDataset(keras.utils.PyDataset):
         super().__init__(workers=workers)
         size, source = (tuple(int(n) for n in s) for s in (size, source or size))
         _check_options(size, source, batch_size, min_depth, max_depth, seed, resize, on_error)
-        self.drop_remainder = drop_remainder
         settings = dict(size=source, resize=resize, min_depth=float(min_depth), max_depth=float(max_depth))
         df = check_manifest(manifest).reset_index(drop=True)
         self._frames, kept, problems = _open_frames(df, settings, cache, on_error, progress)
         self.problems = pd.DataFrame(problems, columns=['file', 'why'])
         if not len(kept): raise ValueError(f"none of the {len(df)} frames can be used; the first problem: {self.problems.why[0]}")
         if problems: warnings.warn(f"{len(problems)} of {len(df)} frames were skipped, see .problems: {self.problems.why[0]}", stacklevel=2)
+        if drop_remainder and len(kept) < batch_size: raise ValueError(f"{len(kept)} frames do not fill one batch of {batch_size}; with drop_remainder nothing is left: make the batch smaller")
         self.manifest, self.size, self.batch_size, self.shuffle = df.iloc[kept].reset_index(drop=True) if problems else df, size, batch_size, shuffle
-        self.augment, self.guide, self.resize, self.seed = augment, guide, resize, seed
+        self.augment, self.guide, self.resize, self.seed, self.drop_remainder = augment, guide, resize, seed, drop_remainder
         self.min_depth, self.max_depth, self.source = min_depth, max_depth, source
         self.epoch, self._running = 0, False
 
@@ -545,9 +545,9 @@ def __repr__(self:DepthDataset):
 # %% ../nbs/02_data.ipynb #145
 @patch
 def as_is(self:DepthDataset):
-    "The same frames in the order of the manifest, not shuffled, not augmented, without guide: what scores and baselines are made on."
+    "All frames in the order of the manifest, not shuffled, not augmented, without guide: what scores and baselines are made on."
     ds = copy.copy(self)
-    ds.shuffle, ds.augment, ds.guide, ds.epoch = False, None, False, 0
+    ds.shuffle, ds.augment, ds.guide, ds.drop_remainder, ds.epoch = False, None, False, False, 0
     return ds
 
 # %% ../nbs/02_data.ipynb #149

@@ -156,27 +156,31 @@ def _write(model, path, format, size, frames, factor=1.):
     if format == 'onnx_float16': halve_onnx(path)
 
 # %% ../nbs/10_export.ipynb #27
-def _onnx_session(path, threads, fixed=None):
-    "Opens an ONNX file; `fixed` says how large some of its open dimensions {name: size} will always be."
+def _onnx_session(data, threads, fixed=None):
+    "A session for the bytes of an ONNX file; `fixed` says how large some of its open dimensions {name: size} will always be."
     import onnxruntime
     o = onnxruntime.SessionOptions()
     o.intra_op_num_threads, o.inter_op_num_threads, o.log_severity_level = threads or 0, 1, 3
     for name, n in (fixed or {}).items(): o.add_free_dimension_override_by_name(name, n)
-    return onnxruntime.InferenceSession(str(path), o, providers=['CPUExecutionProvider'])
+    return onnxruntime.InferenceSession(data, o, providers=['CPUExecutionProvider'])
 
 def _onnx_runner(path, threads):
-    session, plans, lock = _onnx_session(path, threads), {}, threading.Lock()
+    data = Path(path).read_bytes()                                       # kept, so that all sessions are of one file
+    session, plans, met, lock = _onnx_session(data, threads), {}, {}, threading.Lock()
     inp = session.get_inputs()[0]
     names = inp.shape[1:3]
     size = tuple(n if isinstance(n, int) else None for n in names)
     def plan(hw):
-        if size != (None, None) or names[0] == names[1]: return session
+        if size != (None, None) or len({*inp.shape[:3]}) < 3: return session
         with lock:
-            if hw in plans: plans[hw] = plans[hw] or _onnx_session(path, threads, dict(zip(names, hw)))
-            else:
-                if len(plans) >= 4: del plans[next(iter(plans))]
-                plans[hw] = None # once is chance
-            return plans[hw] or session
+            if hw in plans: plans[hw] = plans.pop(hw); return plans[hw]  # the last used is the last to go
+            met[hw] = met.get(hw, 0) + 1
+            if met[hw] != 2: return session                              # once is chance; and while another thread opens it
+        new = _onnx_session(data, threads, dict(zip(names, hw)))
+        with lock:
+            plans[hw] = new; del met[hw]
+            while len(plans) > 4: del plans[next(iter(plans))]
+        return new
     return lambda x: plan(x.shape[1:3]).run(None, {inp.name: x})[0], size
 
 
