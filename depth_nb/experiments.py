@@ -384,7 +384,7 @@ def pack_mean(
     model.set_weights([_rounded(w, bits) for w in model.get_weights()])                 # scored as it will be packed
     answers = recipe_answers(model, recipe, split_frames(df)[1], size)
     info = _result(results[0]['recipe'], recipe, results[0]['seed'], False, recipe_scores(answers, crop), recipe_confidence(answers), model, sum(r['seconds'] for r in results))
-    card = _card(info, [info]) | dict(members=members)
+    card = _card(info, [info]) | dict(members=members, backend=', '.join(dict.fromkeys(r['backend'] for r in results)))
     card['command'] += f" --mean {','.join(r['recipe'] for r in results[1:])}"
     pack_weights(model, path, bits=bits, size=results[0]['settings']['size'], camera=dataclasses.asdict(camera), **card)
     log = pd.concat([pd.read_csv(r['folder']/'history.csv').assign(member=m) for r, m in zip(results, members)])
