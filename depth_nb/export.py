@@ -183,7 +183,6 @@ def _onnx_runner(path, threads):
         return new
     return lambda x: plan(x.shape[1:3]).run(None, {inp.name: x})[0], size
 
-
 # %% ../nbs/10_export.ipynb #7b20c1e1
 def _openvino_runner(path, threads):
     import openvino
